@@ -1,1 +1,4 @@
-//! Skeleton.
+//! Skeleton; the architecture page comes with the last part.
+
+pub mod model;
+pub mod evaluation;

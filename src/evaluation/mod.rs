@@ -1,0 +1,5 @@
+//! Evaluation.
+
+mod outcome;
+
+pub use outcome::{BigSegmentsStatus, ErrorKind, Outcome, Reason, ReasonValue};

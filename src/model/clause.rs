@@ -1,0 +1,247 @@
+//! One condition of a rule, its operands parsed when the flag arrives: patterns, dates, versions, sets.
+//! How a context's value is held against them is the evaluation's question.
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::attribute::{AttributeError, AttributeRef};
+use super::context::Kind;
+use super::flag::KeySet;
+use super::value::Value;
+
+/// How many steps a pattern with look-around or back-references may take on one value before it counts as no match.
+const BACKTRACK_LIMIT: usize = 100_000;
+
+/// A condition.
+#[derive(Debug)]
+pub struct Clause {
+    /// The kind of context that is asked.
+    pub kind: Kind,
+    /// The attribute that is asked; a bad reference makes the flag malformed when the clause is reached.
+    pub attribute: Result<AttributeRef, AttributeError>,
+    /// Whether a match counts as none and the other way round. A missing attribute never matches, negated or not.
+    pub negate: bool,
+    /// The operator with its operands.
+    pub test: Test,
+}
+
+/// An operator with its operands. Operands that the operator cannot use are left out: they never match.
+#[derive(Debug)]
+pub enum Test {
+    /// `segmentMatch`: the keys of the segments.
+    Segments(Box<[Box<str>]>),
+    /// `in`.
+    In(Needles),
+    /// `startsWith`.
+    StartsWith(Box<[Box<str>]>),
+    /// `endsWith`.
+    EndsWith(Box<[Box<str>]>),
+    /// `contains`.
+    Contains(Box<[Box<str>]>),
+    /// `matches`.
+    Matches(Box<[Pattern]>),
+    /// `lessThan` and its three relatives.
+    Number(Comparison, Box<[f64]>),
+    /// `before` and `after`, in milliseconds since 1970.
+    Date(Comparison, Box<[f64]>),
+    /// `semVerEqual`, `semVerLessThan`, `semVerGreaterThan`.
+    Version(Comparison, Box<[semver::Version]>),
+    /// An operator of a newer service: never matches.
+    Unknown,
+}
+
+/// The operands of `in`: text in a set, everything else in a list.
+#[derive(Debug, Default)]
+pub struct Needles {
+    /// The strings.
+    pub strings: KeySet,
+    /// All other values.
+    pub others: Box<[Value]>,
+}
+
+/// How the context's value must stand to the operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Smaller, or earlier.
+    Less,
+    /// Smaller or the same.
+    LessOrEqual,
+    /// Greater, or later.
+    Greater,
+    /// Greater or the same.
+    GreaterOrEqual,
+    /// The same.
+    Equal,
+}
+
+/// A regular expression.
+#[derive(Debug)]
+pub enum Pattern {
+    /// Matched in linear time.
+    Linear(regex::Regex),
+    /// Has look-around or back-references: matched with a limit on steps.
+    Backtracking(Box<fancy_regex::Regex>),
+    /// Neither engine takes it: never matches. Keeps the text, so that the load can be reported.
+    Invalid(Box<str>),
+}
+
+impl Pattern {
+    fn compile(text: &str) -> Pattern {
+        if let Ok(pattern) = regex::Regex::new(text) {
+            return Pattern::Linear(pattern);
+        }
+        match fancy_regex::RegexBuilder::new(text).backtrack_limit(BACKTRACK_LIMIT).build() {
+            Ok(pattern) => Pattern::Backtracking(Box::new(pattern)),
+            Err(_) => Pattern::Invalid(text.into()),
+        }
+    }
+
+    /// Whether it matches anywhere in the text.
+    #[must_use]
+    pub fn is_match(&self, text: &str) -> bool {
+        match self {
+            Pattern::Linear(pattern) => pattern.is_match(text),
+            Pattern::Backtracking(pattern) => pattern.is_match(text).unwrap_or(false),
+            Pattern::Invalid(_) => false,
+        }
+    }
+}
+
+/// Milliseconds since 1970 of a date operand: a number as it is, a text by RFC 3339.
+#[must_use]
+pub fn parse_time_ms(text: &str) -> Option<f64> {
+    // RFC 3339 leaves the separator open; the service takes only "T".
+    if text.as_bytes().get(10) != Some(&b'T') {
+        return None;
+    }
+    let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    #[allow(clippy::cast_precision_loss, reason = "dates compare as doubles, as the service does")]
+    Some(instant.unix_timestamp_nanos() as f64 / 1e6)
+}
+
+/// A semantic version whose minor and patch numbers may be missing ("2" is 2.0.0, "2-rc1" is 2.0.0-rc1).
+#[must_use]
+pub fn parse_version(text: &str) -> Option<semver::Version> {
+    if let Ok(version) = semver::Version::parse(text) {
+        return Some(version);
+    }
+    let numbers = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let (numbers, rest) = text.split_at(numbers);
+    let missing = match numbers.bytes().filter(|b| *b == b'.').count() {
+        0 => ".0.0",
+        1 => ".0",
+        _ => return None,
+    };
+    semver::Version::parse(&format!("{numbers}{missing}{rest}")).ok()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawClause {
+    context_kind: Option<String>,
+    attribute: Option<String>,
+    op: Option<String>,
+    values: Option<Vec<Value>>,
+    negate: Option<bool>,
+}
+
+impl From<RawClause> for Clause {
+    fn from(raw: RawClause) -> Clause {
+        let attribute = raw.attribute.unwrap_or_default();
+        let kind = raw.context_kind.unwrap_or_default();
+        Clause {
+            // Data from before context kinds holds plain names, which may look like paths.
+            attribute: if kind.is_empty() { AttributeRef::literal(&attribute) } else { AttributeRef::parse(&attribute) },
+            kind: Kind::from(&*kind),
+            negate: raw.negate.unwrap_or(false),
+            test: Test::new(raw.op.as_deref().unwrap_or_default(), raw.values.unwrap_or_default()),
+        }
+    }
+}
+
+impl Test {
+    fn new(op: &str, values: Vec<Value>) -> Test {
+        match op {
+            "segmentMatch" => Test::Segments(texts(values)),
+            "in" => {
+                let (strings, others): (Vec<_>, Vec<_>) = values.into_iter().partition(|v| v.as_str().is_some());
+                Test::In(Needles { strings: texts(strings).into_vec().into(), others: others.into() })
+            }
+            "startsWith" => Test::StartsWith(texts(values)),
+            "endsWith" => Test::EndsWith(texts(values)),
+            "contains" => Test::Contains(texts(values)),
+            "matches" => Test::Matches(values.iter().filter_map(Value::as_str).map(Pattern::compile).collect()),
+            "lessThan" => Test::Number(Comparison::Less, numbers(&values)),
+            "lessThanOrEqual" => Test::Number(Comparison::LessOrEqual, numbers(&values)),
+            "greaterThan" => Test::Number(Comparison::Greater, numbers(&values)),
+            "greaterThanOrEqual" => Test::Number(Comparison::GreaterOrEqual, numbers(&values)),
+            "before" => Test::Date(Comparison::Less, dates(&values)),
+            "after" => Test::Date(Comparison::Greater, dates(&values)),
+            "semVerEqual" => Test::Version(Comparison::Equal, versions(&values)),
+            "semVerLessThan" => Test::Version(Comparison::Less, versions(&values)),
+            "semVerGreaterThan" => Test::Version(Comparison::Greater, versions(&values)),
+            _ => Test::Unknown,
+        }
+    }
+}
+
+fn texts(values: Vec<Value>) -> Box<[Box<str>]> {
+    values
+        .into_iter()
+        .filter_map(|value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        })
+        .collect()
+}
+
+fn numbers(values: &[Value]) -> Box<[f64]> {
+    values.iter().filter_map(Value::as_f64).collect()
+}
+
+fn dates(values: &[Value]) -> Box<[f64]> {
+    values
+        .iter()
+        .filter_map(|value| match value {
+            Value::String(text) => parse_time_ms(text),
+            value => value.as_f64(),
+        })
+        .collect()
+}
+
+fn versions(values: &[Value]) -> Box<[semver::Version]> {
+    values.iter().filter_map(Value::as_str).filter_map(parse_version).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_take_missing_parts_and_nothing_else() {
+        for (text, full) in [("2", "2.0.0"), ("2.1", "2.1.0"), ("2-rc1", "2.0.0-rc1"), ("2.1+b", "2.1.0+b")] {
+            assert_eq!(parse_version(text), semver::Version::parse(full).ok(), "{text}");
+        }
+        for text in ["", "v2", "2.", "2.x", "2.1.", "02.1.0", "1.2.3.4", "2 .1"] {
+            assert_eq!(parse_version(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_rfc_3339_with_a_zone_or_nothing() {
+        assert_eq!(parse_time_ms("1970-01-01T00:00:01.5Z"), Some(1500.0));
+        assert_eq!(parse_time_ms("1970-01-01T01:00:00+01:00"), Some(0.0));
+        for text in ["", "1970-01-01", "1970-01-01T00:00:00", "1970-01-01 00:00:00Z", "hello", "1970-13-01T00:00:00Z"] {
+            assert_eq!(parse_time_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_look_around_matches_and_an_impossible_one_never_does() {
+        assert!(Pattern::compile("a(?=b)").is_match("xab"));
+        assert!(Pattern::compile(r"(a)\1").is_match("baa"));
+        assert!(!Pattern::compile("(").is_match("("));
+        assert!(!Pattern::compile(r"^(?=a)(a+)+$\1").is_match(&"a".repeat(64)), "the step limit ends it");
+    }
+}

@@ -1,0 +1,20 @@
+//! The data: flags, segments, contexts and their parts, compiled once when they arrive.
+//! No I/O, no clock, no thread, no log: who reads or evaluates them is another folder's question.
+
+mod attribute;
+mod clause;
+mod context;
+mod flag;
+mod rollout;
+mod segment;
+mod value;
+
+pub use attribute::{AttributeError, AttributeRef};
+pub use clause::{Clause, Comparison, Needles, Pattern, Test, parse_time_ms, parse_version};
+pub use context::{Context, ContextError, Individual, Kind, Parts};
+pub(crate) use flag::{RawFlag, invalid_patterns};
+pub use flag::{Flag, KeySet, Prerequisite, Rule, Target};
+pub use rollout::{Choice, Rollout, Share};
+pub(crate) use segment::RawSegment;
+pub use segment::{Segment, SegmentRule, SegmentTarget};
+pub use value::Value;
