@@ -1,4 +1,5 @@
 //! Skeleton; the architecture page comes with the last part.
 
-pub mod model;
 pub mod evaluation;
+pub mod model;
+pub mod store;

@@ -103,7 +103,11 @@ impl Outcome {
     /// An answer without big segments.
     #[must_use]
     pub fn new(variation: Option<usize>, reason: Reason) -> Outcome {
-        Outcome { variation, reason, big_segments: None }
+        Outcome {
+            variation,
+            reason,
+            big_segments: None,
+        }
     }
 
     /// No answer.
@@ -123,16 +127,21 @@ impl Outcome {
     pub fn is_experiment(&self, flag: &Flag) -> bool {
         match self.reason {
             Reason::Fallthrough { in_experiment } => in_experiment || flag.track_events_fallthrough,
-            Reason::RuleMatch { index, in_experiment } => {
-                in_experiment || flag.rules.get(index).is_some_and(|rule| rule.track_events)
-            }
+            Reason::RuleMatch {
+                index,
+                in_experiment,
+            } => in_experiment || flag.rules.get(index).is_some_and(|rule| rule.track_events),
             _ => false,
         }
     }
 
     /// The members of the reason in the service's JSON form, in its order, as (name, value).
     /// `flag` is the flag that was evaluated, if there was one.
-    pub fn each_member(&self, flag: Option<&Flag>, mut member: impl FnMut(&'static str, ReasonValue<'_>)) {
+    pub fn each_member(
+        &self,
+        flag: Option<&Flag>,
+        mut member: impl FnMut(&'static str, ReasonValue<'_>),
+    ) {
         use ReasonValue::{Bool, Int, Text};
         let mut experiment = false;
         match self.reason {
@@ -142,10 +151,16 @@ impl Outcome {
                 member("kind", Text("FALLTHROUGH"));
                 experiment = in_experiment;
             }
-            Reason::RuleMatch { index, in_experiment } => {
+            Reason::RuleMatch {
+                index,
+                in_experiment,
+            } => {
                 member("kind", Text("RULE_MATCH"));
                 member("ruleIndex", Int(index));
-                match flag.and_then(|f| f.rules.get(index)).and_then(|rule| rule.id.as_deref()) {
+                match flag
+                    .and_then(|f| f.rules.get(index))
+                    .and_then(|rule| rule.id.as_deref())
+                {
                     Some(id) => member("ruleId", Text(id)),
                     None => member("ruleId", ReasonValue::Null),
                 }

@@ -27,7 +27,9 @@ impl fmt::Display for AttributeError {
         f.write_str(match self {
             AttributeError::Empty => "an attribute reference cannot be empty",
             AttributeError::Slash => "an attribute reference has a double or trailing slash",
-            AttributeError::Escape => "an attribute reference has a ~ that is not followed by 0 or 1",
+            AttributeError::Escape => {
+                "an attribute reference has a ~ that is not followed by 0 or 1"
+            }
         })
     }
 }
@@ -42,10 +44,16 @@ impl AttributeRef {
             return Err(AttributeError::Empty);
         }
         let Some(path) = text.strip_prefix('/') else {
-            return Ok(AttributeRef { raw: text.into(), components: [text.into()].into() });
+            return Ok(AttributeRef {
+                raw: text.into(),
+                components: [text.into()].into(),
+            });
         };
         let components = path.split('/').map(unescape).collect::<Result<_, _>>()?;
-        Ok(AttributeRef { raw: text.into(), components })
+        Ok(AttributeRef {
+            raw: text.into(),
+            components,
+        })
     }
 
     /// The reference to the attribute of exactly this name, whatever characters it has.
@@ -61,7 +69,10 @@ impl AttributeRef {
         } else {
             name.into()
         };
-        Ok(AttributeRef { raw, components: [name.into()].into() })
+        Ok(AttributeRef {
+            raw,
+            components: [name.into()].into(),
+        })
     }
 
     /// The attribute's own name.
@@ -122,7 +133,10 @@ mod tests {
     #[test]
     fn paths_are_split_and_unescaped() {
         let reference = AttributeRef::parse("/a~1b/c~0d/~01").unwrap();
-        assert_eq!(reference.components(), &["a/b".into(), "c~d".into(), "~1".into()]);
+        assert_eq!(
+            reference.components(),
+            &["a/b".into(), "c~d".into(), "~1".into()]
+        );
         assert_eq!(reference.as_str(), "/a~1b/c~0d/~01");
     }
 
@@ -143,7 +157,10 @@ mod tests {
 
     #[test]
     fn a_literal_name_is_escaped_only_when_it_would_read_as_a_path() {
-        assert_eq!(AttributeRef::literal("/a/~b").unwrap().as_str(), "/~1a~1~0b");
+        assert_eq!(
+            AttributeRef::literal("/a/~b").unwrap().as_str(),
+            "/~1a~1~0b"
+        );
         assert_eq!(AttributeRef::literal("a/~b").unwrap().as_str(), "a/~b");
     }
 }

@@ -91,7 +91,10 @@ impl Pattern {
         if let Ok(pattern) = regex::Regex::new(text) {
             return Pattern::Linear(pattern);
         }
-        match fancy_regex::RegexBuilder::new(text).backtrack_limit(BACKTRACK_LIMIT).build() {
+        match fancy_regex::RegexBuilder::new(text)
+            .backtrack_limit(BACKTRACK_LIMIT)
+            .build()
+        {
             Ok(pattern) => Pattern::Backtracking(Box::new(pattern)),
             Err(_) => Pattern::Invalid(text.into()),
         }
@@ -116,7 +119,10 @@ pub fn parse_time_ms(text: &str) -> Option<f64> {
         return None;
     }
     let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    #[allow(clippy::cast_precision_loss, reason = "dates compare as doubles, as the service does")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "dates compare as doubles, as the service does"
+    )]
     Some(instant.unix_timestamp_nanos() as f64 / 1e6)
 }
 
@@ -126,7 +132,10 @@ pub fn parse_version(text: &str) -> Option<semver::Version> {
     if let Ok(version) = semver::Version::parse(text) {
         return Some(version);
     }
-    let numbers = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let numbers = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'.')
+        .count();
     let (numbers, rest) = text.split_at(numbers);
     let missing = match numbers.bytes().filter(|b| *b == b'.').count() {
         0 => ".0.0",
@@ -152,10 +161,17 @@ impl From<RawClause> for Clause {
         let kind = raw.context_kind.unwrap_or_default();
         Clause {
             // Data from before context kinds holds plain names, which may look like paths.
-            attribute: if kind.is_empty() { AttributeRef::literal(&attribute) } else { AttributeRef::parse(&attribute) },
+            attribute: if kind.is_empty() {
+                AttributeRef::literal(&attribute)
+            } else {
+                AttributeRef::parse(&attribute)
+            },
             kind: Kind::from(&*kind),
             negate: raw.negate.unwrap_or(false),
-            test: Test::new(raw.op.as_deref().unwrap_or_default(), raw.values.unwrap_or_default()),
+            test: Test::new(
+                raw.op.as_deref().unwrap_or_default(),
+                raw.values.unwrap_or_default(),
+            ),
         }
     }
 }
@@ -165,13 +181,23 @@ impl Test {
         match op {
             "segmentMatch" => Test::Segments(texts(values)),
             "in" => {
-                let (strings, others): (Vec<_>, Vec<_>) = values.into_iter().partition(|v| v.as_str().is_some());
-                Test::In(Needles { strings: texts(strings).into_vec().into(), others: others.into() })
+                let (strings, others): (Vec<_>, Vec<_>) =
+                    values.into_iter().partition(|v| v.as_str().is_some());
+                Test::In(Needles {
+                    strings: texts(strings).into_vec().into(),
+                    others: others.into(),
+                })
             }
             "startsWith" => Test::StartsWith(texts(values)),
             "endsWith" => Test::EndsWith(texts(values)),
             "contains" => Test::Contains(texts(values)),
-            "matches" => Test::Matches(values.iter().filter_map(Value::as_str).map(Pattern::compile).collect()),
+            "matches" => Test::Matches(
+                values
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(Pattern::compile)
+                    .collect(),
+            ),
             "lessThan" => Test::Number(Comparison::Less, numbers(&values)),
             "lessThanOrEqual" => Test::Number(Comparison::LessOrEqual, numbers(&values)),
             "greaterThan" => Test::Number(Comparison::Greater, numbers(&values)),
@@ -211,7 +237,11 @@ fn dates(values: &[Value]) -> Box<[f64]> {
 }
 
 fn versions(values: &[Value]) -> Box<[semver::Version]> {
-    values.iter().filter_map(Value::as_str).filter_map(parse_version).collect()
+    values
+        .iter()
+        .filter_map(Value::as_str)
+        .filter_map(parse_version)
+        .collect()
 }
 
 #[cfg(test)]
@@ -220,8 +250,17 @@ mod tests {
 
     #[test]
     fn versions_take_missing_parts_and_nothing_else() {
-        for (text, full) in [("2", "2.0.0"), ("2.1", "2.1.0"), ("2-rc1", "2.0.0-rc1"), ("2.1+b", "2.1.0+b")] {
-            assert_eq!(parse_version(text), semver::Version::parse(full).ok(), "{text}");
+        for (text, full) in [
+            ("2", "2.0.0"),
+            ("2.1", "2.1.0"),
+            ("2-rc1", "2.0.0-rc1"),
+            ("2.1+b", "2.1.0+b"),
+        ] {
+            assert_eq!(
+                parse_version(text),
+                semver::Version::parse(full).ok(),
+                "{text}"
+            );
         }
         for text in ["", "v2", "2.", "2.x", "2.1.", "02.1.0", "1.2.3.4", "2 .1"] {
             assert_eq!(parse_version(text), None, "{text}");
@@ -232,7 +271,14 @@ mod tests {
     fn dates_are_rfc_3339_with_a_zone_or_nothing() {
         assert_eq!(parse_time_ms("1970-01-01T00:00:01.5Z"), Some(1500.0));
         assert_eq!(parse_time_ms("1970-01-01T01:00:00+01:00"), Some(0.0));
-        for text in ["", "1970-01-01", "1970-01-01T00:00:00", "1970-01-01 00:00:00Z", "hello", "1970-13-01T00:00:00Z"] {
+        for text in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01 00:00:00Z",
+            "hello",
+            "1970-13-01T00:00:00Z",
+        ] {
             assert_eq!(parse_time_ms(text), None, "{text}");
         }
     }
@@ -242,6 +288,9 @@ mod tests {
         assert!(Pattern::compile("a(?=b)").is_match("xab"));
         assert!(Pattern::compile(r"(a)\1").is_match("baa"));
         assert!(!Pattern::compile("(").is_match("("));
-        assert!(!Pattern::compile(r"^(?=a)(a+)+$\1").is_match(&"a".repeat(64)), "the step limit ends it");
+        assert!(
+            !Pattern::compile(r"^(?=a)(a+)+$\1").is_match(&"a".repeat(64)),
+            "the step limit ends it"
+        );
     }
 }

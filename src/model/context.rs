@@ -30,7 +30,11 @@ impl Kind {
 /// An empty name is the kind `user`.
 impl From<&str> for Kind {
     fn from(name: &str) -> Kind {
-        if name.is_empty() || name == "user" { Kind::User } else { Kind::Named(name.into()) }
+        if name.is_empty() || name == "user" {
+            Kind::User
+        } else {
+            Kind::Named(name.into())
+        }
     }
 }
 
@@ -101,7 +105,10 @@ impl Individual {
     /// An old-style user, whose key may be empty as it always could.
     #[must_use]
     pub fn user(parts: Parts) -> Individual {
-        Individual { kind: Kind::User, parts }
+        Individual {
+            kind: Kind::User,
+            parts,
+        }
     }
 
     /// Its kind.
@@ -137,7 +144,11 @@ impl Individual {
     /// An attribute that is not built in.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Value> {
-        self.parts.attributes.iter().find(|(n, _)| **n == *name).map(|(_, value)| value)
+        self.parts
+            .attributes
+            .iter()
+            .find(|(n, _)| **n == *name)
+            .map(|(_, value)| value)
     }
 
     /// The references to its private attributes, as they were given.
@@ -160,16 +171,34 @@ impl Context {
     /// When there is none, or two are of one kind.
     pub fn new(mut individuals: Vec<Individual>) -> Result<Context, ContextError> {
         individuals.sort_by(|a, b| a.kind.as_str().cmp(b.kind.as_str()));
-        if individuals.windows(2).any(|pair| pair[0].kind == pair[1].kind) {
-            return Err(ContextError::new("multi-kind context cannot have same kind more than once"));
+        if individuals
+            .windows(2)
+            .any(|pair| pair[0].kind == pair[1].kind)
+        {
+            return Err(ContextError::new(
+                "multi-kind context cannot have same kind more than once",
+            ));
         }
         let fully_qualified_key: Box<str> = match &*individuals {
-            [] => return Err(ContextError::new("multi-context must contain at least one kind")),
+            [] => {
+                return Err(ContextError::new(
+                    "multi-context must contain at least one kind",
+                ));
+            }
             [one] if one.kind == Kind::User => one.parts.key.clone(),
-            several => several.iter().map(qualified_key).collect::<Vec<_>>().join(":").into(),
+            several => several
+                .iter()
+                .map(qualified_key)
+                .collect::<Vec<_>>()
+                .join(":")
+                .into(),
         };
         let key_hash = Context::hash_of_key(&fully_qualified_key);
-        Ok(Context { individuals: individuals.into(), fully_qualified_key, key_hash })
+        Ok(Context {
+            individuals: individuals.into(),
+            fully_qualified_key,
+            key_hash,
+        })
     }
 
     /// The JSON form of a context, which always has a `kind`.
@@ -181,7 +210,9 @@ impl Context {
             Some(Value::String(kind)) => kind.clone(),
             _ => return Err(ContextError::wrong_type("kind")),
         };
-        let Value::Object(members) = value else { return Err(ContextError::wrong_type("kind")) };
+        let Value::Object(members) = value else {
+            return Err(ContextError::wrong_type("kind"));
+        };
         if *kind != *"multi" {
             return Context::new(vec![individual(&kind, members)?]);
         }
@@ -197,7 +228,11 @@ impl Context {
                 _ => return Err(ContextError::wrong_type(&name)),
             }
         }
-        if errors.is_empty() { Context::new(individuals) } else { Err(ContextError(errors.join(", "))) }
+        if errors.is_empty() {
+            Context::new(individuals)
+        } else {
+            Err(ContextError(errors.join(", ")))
+        }
     }
 
     /// The parts, sorted by kind.
@@ -233,7 +268,12 @@ impl Context {
     /// Without its anonymous parts; `None` when nothing is left.
     #[must_use]
     pub fn without_anonymous(&self) -> Option<Context> {
-        let named: Vec<_> = self.individuals.iter().filter(|part| !part.anonymous()).cloned().collect();
+        let named: Vec<_> = self
+            .individuals
+            .iter()
+            .filter(|part| !part.anonymous())
+            .cloned()
+            .collect();
         Context::new(named).ok()
     }
 
@@ -244,7 +284,11 @@ impl Context {
             [one] => one.to_value(true),
             several => Value::Object(
                 std::iter::once(("kind".into(), "multi".into()))
-                    .chain(several.iter().map(|part| (part.kind.as_str().into(), part.to_value(false))))
+                    .chain(
+                        several
+                            .iter()
+                            .map(|part| (part.kind.as_str().into(), part.to_value(false))),
+                    )
                     .collect(),
             ),
         }
@@ -254,7 +298,8 @@ impl Context {
 /// Equal in all attributes, in whatever order these and the private ones were given.
 impl PartialEq for Context {
     fn eq(&self, other: &Context) -> bool {
-        self.fully_qualified_key == other.fully_qualified_key && self.individuals == other.individuals
+        self.fully_qualified_key == other.fully_qualified_key
+            && self.individuals == other.individuals
     }
 }
 
@@ -271,14 +316,17 @@ impl PartialEq for Individual {
             && a.name == b.name
             && a.anonymous == b.anonymous
             && a.attributes.len() == b.attributes.len()
-            && a.attributes.iter().all(|(name, value)| other.attribute(name) == Some(value))
+            && a.attributes
+                .iter()
+                .all(|(name, value)| other.attribute(name) == Some(value))
             && sorted(a) == sorted(b)
     }
 }
 
 impl Individual {
     fn to_value(&self, with_kind: bool) -> Value {
-        let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(self.parts.attributes.len() + 5);
+        let mut members: Vec<(Box<str>, Value)> =
+            Vec::with_capacity(self.parts.attributes.len() + 5);
         members.push(("key".into(), self.key().into()));
         if with_kind {
             members.push(("kind".into(), self.kind.as_str().into()));
@@ -291,15 +339,27 @@ impl Individual {
         }
         members.extend(self.parts.attributes.iter().cloned());
         if !self.parts.private.is_empty() {
-            let names = self.parts.private.iter().map(|name| Value::String(name.clone())).collect();
-            members.push(("_meta".into(), Value::Object([("privateAttributes".into(), Value::Array(names))].into())));
+            let names = self
+                .parts
+                .private
+                .iter()
+                .map(|name| Value::String(name.clone()))
+                .collect();
+            members.push((
+                "_meta".into(),
+                Value::Object([("privateAttributes".into(), Value::Array(names))].into()),
+            ));
         }
         Value::Object(members.into())
     }
 }
 
 fn qualified_key(part: &Individual) -> String {
-    format!("{}:{}", part.kind.as_str(), part.key().replace('%', "%25").replace(':', "%3A"))
+    format!(
+        "{}:{}",
+        part.kind.as_str(),
+        part.key().replace('%', "%25").replace(':', "%3A")
+    )
 }
 
 fn check_kind(kind: &str) -> Result<Kind, ContextError> {
@@ -307,8 +367,12 @@ fn check_kind(kind: &str) -> Result<Kind, ContextError> {
     match kind {
         "" => Err(ContextError::new("context kind must not be empty")),
         "kind" => Err(ContextError::new("\"kind\" is not a valid context kind")),
-        "multi" => Err(ContextError::new("context of kind \"multi\" must be created with create_multi or multi_builder")),
-        kind if !kind.chars().all(allowed) => Err(ContextError::new("context kind contains disallowed characters")),
+        "multi" => Err(ContextError::new(
+            "context of kind \"multi\" must be created with create_multi or multi_builder",
+        )),
+        kind if !kind.chars().all(allowed) => Err(ContextError::new(
+            "context kind contains disallowed characters",
+        )),
         kind => Ok(Kind::from(kind)),
     }
 }
@@ -322,7 +386,9 @@ fn individual(kind: &str, members: Box<[(Box<str>, Value)]>) -> Result<Individua
             ("name", Value::String(text)) => parts.name = Some(text),
             ("anonymous", Value::Bool(anonymous)) => parts.anonymous = anonymous,
             ("_meta", meta @ Value::Object(_)) => parts.private = private_attributes(&meta)?,
-            ("kind" | "key" | "name" | "anonymous" | "_meta", _) => return Err(ContextError::wrong_type(&name)),
+            ("kind" | "key" | "name" | "anonymous" | "_meta", _) => {
+                return Err(ContextError::wrong_type(&name));
+            }
             ("", _) => return Err(ContextError::wrong_type("")),
             (_, Value::Null) => {}
             (_, value) => parts.attributes.push((name, value)),
@@ -336,7 +402,11 @@ fn private_attributes(meta: &Value) -> Result<Vec<Box<str>>, ContextError> {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(names)) => names
             .iter()
-            .map(|name| name.as_str().map(Into::into).ok_or_else(|| ContextError::wrong_type("privateAttributes")))
+            .map(|name| {
+                name.as_str()
+                    .map(Into::into)
+                    .ok_or_else(|| ContextError::wrong_type("privateAttributes"))
+            })
             .collect(),
         Some(_) => Err(ContextError::wrong_type("privateAttributes")),
     }
@@ -366,7 +436,10 @@ mod tests {
         for (json, key) in [
             (r#"{"kind":"user","key":"a:b"}"#, "a:b"),
             (r#"{"kind":"org","key":"a:b%"}"#, "org:a%3Ab%25"),
-            (r#"{"kind":"multi","user":{"key":"u"},"org":{"key":"o"}}"#, "org:o:user:u"),
+            (
+                r#"{"kind":"multi","user":{"key":"u"},"org":{"key":"o"}}"#,
+                "org:o:user:u",
+            ),
         ] {
             assert_eq!(context(json).unwrap().fully_qualified_key(), key);
         }
@@ -376,13 +449,34 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (json, error) in [
             (r#"{"key":"a"}"#, "invalid data type for \"kind\""),
-            (r#"{"kind":"user"}"#, "context key must not be None or empty"),
-            (r#"{"kind":"user","key":3}"#, "invalid data type for \"key\""),
-            (r#"{"kind":"kind","key":"a"}"#, "\"kind\" is not a valid context kind"),
-            (r#"{"kind":"ö","key":"a"}"#, "context kind contains disallowed characters"),
-            (r#"{"kind":"multi"}"#, "multi-context must contain at least one kind"),
-            (r#"{"kind":"multi","user":3}"#, "invalid data type for \"user\""),
-            (r#"{"kind":"user","key":"a","anonymous":"yes"}"#, "invalid data type for \"anonymous\""),
+            (
+                r#"{"kind":"user"}"#,
+                "context key must not be None or empty",
+            ),
+            (
+                r#"{"kind":"user","key":3}"#,
+                "invalid data type for \"key\"",
+            ),
+            (
+                r#"{"kind":"kind","key":"a"}"#,
+                "\"kind\" is not a valid context kind",
+            ),
+            (
+                r#"{"kind":"ö","key":"a"}"#,
+                "context kind contains disallowed characters",
+            ),
+            (
+                r#"{"kind":"multi"}"#,
+                "multi-context must contain at least one kind",
+            ),
+            (
+                r#"{"kind":"multi","user":3}"#,
+                "invalid data type for \"user\"",
+            ),
+            (
+                r#"{"kind":"user","key":"a","anonymous":"yes"}"#,
+                "invalid data type for \"anonymous\"",
+            ),
         ] {
             assert_eq!(context(json).unwrap_err().0, error, "{json}");
         }
@@ -390,8 +484,14 @@ mod tests {
 
     #[test]
     fn order_does_not_matter_for_equality() {
-        let a = context(r#"{"kind":"user","key":"a","x":1,"y":2,"_meta":{"privateAttributes":["x","y"]}}"#).unwrap();
-        let b = context(r#"{"kind":"user","y":2,"x":1,"key":"a","_meta":{"privateAttributes":["y","x"]}}"#).unwrap();
+        let a = context(
+            r#"{"kind":"user","key":"a","x":1,"y":2,"_meta":{"privateAttributes":["x","y"]}}"#,
+        )
+        .unwrap();
+        let b = context(
+            r#"{"kind":"user","y":2,"x":1,"key":"a","_meta":{"privateAttributes":["y","x"]}}"#,
+        )
+        .unwrap();
         assert_eq!(a, b);
         assert_ne!(a, context(r#"{"kind":"user","key":"a","x":1}"#).unwrap());
     }

@@ -18,7 +18,8 @@ pub struct Flag {
     pub version: i64,
     /// Tells this compilation from every other one in the process; tables beside the snapshot compare it.
     pub id: u64,
-    /// A small number that no other flag of the same snapshot has; tables beside the snapshot are indexed by it.
+    /// A small number that no other flag of the same snapshot has, given by the snapshot; tables beside it are indexed
+    /// by it.
     pub slot: u32,
     /// Whether targets and rules are asked at all.
     pub on: bool,
@@ -114,6 +115,7 @@ impl From<Vec<Box<str>>> for KeySet {
 pub(crate) struct RawFlag {
     key: Option<Box<str>>,
     version: Option<i64>,
+    deleted: Option<bool>,
     on: Option<bool>,
     salt: Option<Box<str>>,
     variations: Option<Vec<Value>>,
@@ -172,13 +174,18 @@ struct RawMigration {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl RawFlag {
+    /// The version of the deletion, if the item is only the mark of one.
+    pub(crate) fn tombstone(&self) -> Option<i64> {
+        (self.deleted == Some(true)).then_some(self.version.unwrap_or(0))
+    }
+
     /// Compiles it. `key` is the name under which it arrived, used where the data has none.
-    pub(crate) fn compile(self, key: &str, slot: u32) -> Flag {
+    pub(crate) fn compile(self, key: &str) -> Flag {
         Flag {
             key: self.key.unwrap_or_else(|| key.into()),
             version: self.version.unwrap_or(0),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            slot,
+            slot: 0,
             on: self.on.unwrap_or(false),
             salt: self.salt.unwrap_or_default(),
             variations: self.variations.unwrap_or_default().into(),
@@ -188,17 +195,34 @@ impl RawFlag {
                 .prerequisites
                 .unwrap_or_default()
                 .into_iter()
-                .map(|p| Prerequisite { key: p.key, variation: p.variation })
+                .map(|p| Prerequisite {
+                    key: p.key,
+                    variation: p.variation,
+                })
                 .collect(),
-            targets: targets(self.targets.unwrap_or_default(), self.context_targets.unwrap_or_default()),
-            rules: self.rules.unwrap_or_default().into_iter().map(Rule::from).collect(),
+            targets: targets(
+                self.targets.unwrap_or_default(),
+                self.context_targets.unwrap_or_default(),
+            ),
+            rules: self
+                .rules
+                .unwrap_or_default()
+                .into_iter()
+                .map(Rule::from)
+                .collect(),
             track_events: self.track_events.unwrap_or(false),
             track_events_fallthrough: self.track_events_fallthrough.unwrap_or(false),
-            #[allow(clippy::cast_possible_truncation, reason = "a date beyond i64 saturates, which is as far away")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "a date beyond i64 saturates, which is as far away"
+            )]
             debug_events_until_ms: self.debug_events_until_date.map(|ms| ms as i64),
             client_side: self
                 .client_side
-                .or_else(|| self.client_side_availability.and_then(|a| a.using_environment_id))
+                .or_else(|| {
+                    self.client_side_availability
+                        .and_then(|a| a.using_environment_id)
+                })
                 .unwrap_or(false),
             exclude_from_summaries: self.exclude_from_summaries.unwrap_or(false),
             sampling_ratio: self.sampling_ratio,
@@ -210,7 +234,11 @@ impl RawFlag {
 /// The order in which targets are asked. Without context targets it is the users' list. With them theirs decides, and
 /// an entry for users stands for the users' keys of the same variation (as launchdarkly-server-sdk 9.20).
 fn targets(users: Vec<RawTarget>, contexts: Vec<RawTarget>) -> Box<[Target]> {
-    let compile = |kind, variation, values: Vec<Box<str>>| Target { kind, variation, keys: values.into() };
+    let compile = |kind, variation, values: Vec<Box<str>>| Target {
+        kind,
+        variation,
+        keys: values.into(),
+    };
     if contexts.is_empty() {
         return users
             .into_iter()
@@ -220,13 +248,18 @@ fn targets(users: Vec<RawTarget>, contexts: Vec<RawTarget>) -> Box<[Target]> {
     }
     contexts
         .into_iter()
-        .map(|t| match Kind::from(t.context_kind.as_deref().unwrap_or_default()) {
-            Kind::User => {
-                let keys = users.iter().find(|u| u.variation == t.variation).and_then(|u| u.values.clone());
-                compile(Kind::User, t.variation, keys.unwrap_or_default())
-            }
-            kind @ Kind::Named(_) => compile(kind, t.variation, t.values.unwrap_or_default()),
-        })
+        .map(
+            |t| match Kind::from(t.context_kind.as_deref().unwrap_or_default()) {
+                Kind::User => {
+                    let keys = users
+                        .iter()
+                        .find(|u| u.variation == t.variation)
+                        .and_then(|u| u.values.clone());
+                    compile(Kind::User, t.variation, keys.unwrap_or_default())
+                }
+                kind @ Kind::Named(_) => compile(kind, t.variation, t.values.unwrap_or_default()),
+            },
+        )
         .filter(|t| !t.keys.is_empty())
         .collect()
 }
@@ -235,15 +268,26 @@ impl From<RawRule> for Rule {
     fn from(raw: RawRule) -> Rule {
         Rule {
             id: raw.id,
-            clauses: raw.clauses.unwrap_or_default().into_iter().map(Clause::from).collect(),
-            choice: RawChoice { variation: raw.variation, rollout: raw.rollout }.into(),
+            clauses: raw
+                .clauses
+                .unwrap_or_default()
+                .into_iter()
+                .map(Clause::from)
+                .collect(),
+            choice: RawChoice {
+                variation: raw.variation,
+                rollout: raw.rollout,
+            }
+            .into(),
             track_events: raw.track_events.unwrap_or(false),
         }
     }
 }
 
 /// The patterns of these clauses that no engine takes.
-pub(crate) fn invalid_patterns<'a>(clauses: impl Iterator<Item = &'a Clause>) -> impl Iterator<Item = &'a str> {
+pub(crate) fn invalid_patterns<'a>(
+    clauses: impl Iterator<Item = &'a Clause>,
+) -> impl Iterator<Item = &'a str> {
     clauses
         .filter_map(|clause| match &clause.test {
             Test::Matches(patterns) => Some(patterns),

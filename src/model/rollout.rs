@@ -87,7 +87,11 @@ impl From<RawRollout> for Rollout {
             shares: raw
                 .variations
                 .into_iter()
-                .map(|s| Share { variation: s.variation, weight: s.weight, untracked: s.untracked.unwrap_or(false) })
+                .map(|s| Share {
+                    variation: s.variation,
+                    weight: s.weight,
+                    untracked: s.untracked.unwrap_or(false),
+                })
                 .collect(),
         }
     }
@@ -99,5 +103,9 @@ pub(super) fn bucket_attribute(
     context_kind: Option<&str>,
 ) -> Option<Result<AttributeRef, AttributeError>> {
     let text = bucket_by.filter(|text| !text.is_empty())?;
-    Some(if context_kind.is_none_or(str::is_empty) { AttributeRef::literal(text) } else { AttributeRef::parse(text) })
+    Some(if context_kind.is_none_or(str::is_empty) {
+        AttributeRef::literal(text)
+    } else {
+        AttributeRef::parse(text)
+    })
 }

@@ -58,6 +58,7 @@ pub struct SegmentRule {
 pub(crate) struct RawSegment {
     key: Option<Box<str>>,
     version: Option<i64>,
+    deleted: Option<bool>,
     salt: Option<Box<str>>,
     included: Option<Vec<Box<str>>>,
     excluded: Option<Vec<Box<str>>>,
@@ -86,6 +87,11 @@ struct RawSegmentRule {
 }
 
 impl RawSegment {
+    /// The version of the deletion, if the item is only the mark of one.
+    pub(crate) fn tombstone(&self) -> Option<i64> {
+        (self.deleted == Some(true)).then_some(self.version.unwrap_or(0))
+    }
+
     /// Compiles it. `key` is the name under which it arrived, used where the data has none.
     pub(crate) fn compile(self, key: &str) -> Segment {
         Segment {
@@ -94,7 +100,12 @@ impl RawSegment {
             salt: self.salt.unwrap_or_default(),
             included: targets(self.included, self.included_contexts),
             excluded: targets(self.excluded, self.excluded_contexts),
-            rules: self.rules.unwrap_or_default().into_iter().map(SegmentRule::from).collect(),
+            rules: self
+                .rules
+                .unwrap_or_default()
+                .into_iter()
+                .map(SegmentRule::from)
+                .collect(),
             unbounded: self.unbounded.unwrap_or(false),
             unbounded_kind: Kind::from(self.unbounded_context_kind.as_deref().unwrap_or_default()),
             generation: self.generation,
@@ -102,13 +113,22 @@ impl RawSegment {
     }
 }
 
-fn targets(users: Option<Vec<Box<str>>>, others: Option<Vec<RawSegmentTarget>>) -> Box<[SegmentTarget]> {
-    let users = users.into_iter().map(|keys| SegmentTarget { kind: Kind::User, keys: keys.into() });
+fn targets(
+    users: Option<Vec<Box<str>>>,
+    others: Option<Vec<RawSegmentTarget>>,
+) -> Box<[SegmentTarget]> {
+    let users = users.into_iter().map(|keys| SegmentTarget {
+        kind: Kind::User,
+        keys: keys.into(),
+    });
     let others = others.into_iter().flatten().map(|target| SegmentTarget {
         kind: Kind::from(target.context_kind.as_deref().unwrap_or_default()),
         keys: target.values.into(),
     });
-    users.chain(others).filter(|target| !target.keys.is_empty()).collect()
+    users
+        .chain(others)
+        .filter(|target| !target.keys.is_empty())
+        .collect()
 }
 
 impl From<RawSegmentRule> for SegmentRule {
@@ -116,7 +136,10 @@ impl From<RawSegmentRule> for SegmentRule {
         SegmentRule {
             clauses: raw.clauses.into_iter().map(Clause::from).collect(),
             weight: raw.weight,
-            bucket_by: bucket_attribute(raw.bucket_by.as_deref(), raw.rollout_context_kind.as_deref()),
+            bucket_by: bucket_attribute(
+                raw.bucket_by.as_deref(),
+                raw.rollout_context_kind.as_deref(),
+            ),
             kind: Kind::from(raw.rollout_context_kind.as_deref().unwrap_or_default()),
         }
     }

@@ -33,7 +33,10 @@ impl Value {
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
-            #[allow(clippy::cast_precision_loss, reason = "numeric operators compare as doubles, as the service does")]
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "numeric operators compare as doubles, as the service does"
+            )]
             Value::Int(n) => Some(*n as f64),
             Value::Float(n) => Some(*n),
             Value::BigInt(digits) => digits.parse().ok(),
@@ -82,7 +85,9 @@ impl PartialEq for Value {
             (Value::BigInt(a), Value::BigInt(b)) | (Value::String(a), Value::String(b)) => a == b,
             (Value::Array(a), Value::Array(b)) => a == b,
             (Value::Object(a), Value::Object(b)) => {
-                a.len() == b.len() && a.iter().all(|(name, value)| other.member(name) == Some(value))
+                a.len() == b.len()
+                    && a.iter()
+                        .all(|(name, value)| other.member(name) == Some(value))
             }
             _ => match (self.as_f64(), other.as_f64()) {
                 #[allow(clippy::float_cmp, reason = "equality of JSON numbers is exact")]
@@ -118,10 +123,12 @@ impl Serialize for Value {
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Int(value) => serializer.serialize_i64(*value),
             Value::Float(value) => serializer.serialize_f64(*value),
-            Value::BigInt(digits) => match serde_json::value::RawValue::from_string(digits.to_string()) {
-                Ok(raw) => raw.serialize(serializer),
-                Err(_) => serializer.serialize_unit(),
-            },
+            Value::BigInt(digits) => {
+                match serde_json::value::RawValue::from_string(digits.to_string()) {
+                    Ok(raw) => raw.serialize(serializer),
+                    Err(_) => serializer.serialize_unit(),
+                }
+            }
             Value::String(text) => serializer.serialize_str(text),
             Value::Array(items) => serializer.collect_seq(items.iter()),
             Value::Object(members) => {
@@ -163,7 +170,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or_else(|_| Value::BigInt(value.to_string().into()), Value::Int))
+        Ok(i64::try_from(value)
+            .map_or_else(|_| Value::BigInt(value.to_string().into()), Value::Int))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
@@ -209,7 +217,8 @@ mod tests {
 
     #[test]
     fn json_round_trips_with_int_float_and_large_integers_kept_apart() {
-        let text = r#"{"a":1,"b":1.0,"c":18446744073709551615,"d":[true,null,"x"],"e":{"z":1,"y":2}}"#;
+        let text =
+            r#"{"a":1,"b":1.0,"c":18446744073709551615,"d":[true,null,"x"],"e":{"z":1,"y":2}}"#;
         assert_eq!(parse(text).to_json(), text);
     }
 

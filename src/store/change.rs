@@ -1,0 +1,361 @@
+//! What a source delivers: all data, or one item. Read and compiled before it touches a snapshot.
+//! An item with a field of the wrong type is malformed alone; text that is not the expected JSON is refused whole.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::table::{Entry, Item};
+use crate::model::{Flag, RawFlag, RawSegment, Segment, Value, invalid_patterns};
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataKind {
+    /// A flag.
+    Flag,
+    /// A segment.
+    Segment,
+}
+
+/// A step from one snapshot to the next.
+#[derive(Debug)]
+pub struct Change {
+    pub(super) what: What,
+    /// What is worth a warning, in words for the log; the change can be applied all the same.
+    pub remarks: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Full {
+        flags: Vec<Item<Flag>>,
+        segments: Vec<Item<Segment>>,
+    },
+    Flag(Item<Flag>),
+    Segment(Item<Segment>),
+}
+
+/// Why data was refused whole. Its text says where in the data, never what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataError(pub String);
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DataError {}
+
+impl From<serde_json::Error> for DataError {
+    fn from(error: serde_json::Error) -> DataError {
+        DataError(describe(&error))
+    }
+}
+
+impl Change {
+    /// All data as polling and files have it: `{"flags": {…}, "segments": {…}}`.
+    ///
+    /// # Errors
+    /// When the text is not JSON of that form.
+    pub fn full(json: &[u8]) -> Result<Change, DataError> {
+        // Nearly always all items are well formed, and one pass with types is enough.
+        if let Ok(payload) = serde_json::from_slice::<Payload<RawFlag, RawSegment>>(json) {
+            return Change::from_payload(payload);
+        }
+        let payload: Payload<&RawValue, &RawValue> = serde_json::from_slice(json)?;
+        Change::from_payload(payload)
+    }
+
+    /// All data as a stream's `put` has it: the above under `data`.
+    ///
+    /// # Errors
+    /// When the text is not JSON of that form.
+    pub fn put(json: &[u8]) -> Result<Change, DataError> {
+        if let Ok(wrapped) = serde_json::from_slice::<Wrapped<Payload<RawFlag, RawSegment>>>(json) {
+            return Change::from_payload(wrapped.data);
+        }
+        let wrapped: Wrapped<Payload<&RawValue, &RawValue>> = serde_json::from_slice(json)?;
+        Change::from_payload(wrapped.data)
+    }
+
+    /// One item, new or changed.
+    ///
+    /// # Errors
+    /// When the text is no JSON object.
+    pub fn upsert(kind: DataKind, key: &str, json: &str) -> Result<Change, DataError> {
+        let raw: &RawValue = serde_json::from_str(json)?;
+        if !raw.get().starts_with('{') {
+            return Err(DataError("an item must be a JSON object".to_owned()));
+        }
+        let mut remarks = Vec::new();
+        let what = match kind {
+            DataKind::Flag => What::Flag(item(key.into(), raw, &mut remarks)),
+            DataKind::Segment => What::Segment(item(key.into(), raw, &mut remarks)),
+        };
+        Ok(Change { what, remarks })
+    }
+
+    /// One item gone.
+    #[must_use]
+    pub fn delete(kind: DataKind, key: &str, version: i64) -> Change {
+        let key = key.into();
+        let what = match kind {
+            DataKind::Flag => What::Flag(Item {
+                key,
+                entry: Entry::Deleted { version },
+            }),
+            DataKind::Segment => What::Segment(Item {
+                key,
+                entry: Entry::Deleted { version },
+            }),
+        };
+        Change {
+            what,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn from_payload<F, S>(payload: Payload<F, S>) -> Result<Change, DataError>
+    where
+        F: Source<Flag>,
+        S: Source<Segment>,
+    {
+        if payload.flags.is_none() && payload.segments.is_none() {
+            return Err(DataError(
+                "there are neither \"flags\" nor \"segments\" in the data".to_owned(),
+            ));
+        }
+        let mut remarks = Vec::new();
+        let flags = items(payload.flags, &mut remarks);
+        let segments = items(payload.segments, &mut remarks);
+        Ok(Change {
+            what: What::Full { flags, segments },
+            remarks,
+        })
+    }
+}
+
+fn items<S: Source<T>, T: Compiled>(
+    members: Option<Members<S>>,
+    remarks: &mut Vec<String>,
+) -> Vec<Item<T>> {
+    members
+        .into_iter()
+        .flat_map(|members| members.0)
+        .map(|(key, source)| item(key, source, remarks))
+        .collect()
+}
+
+fn item<S: Source<T>, T: Compiled>(key: Box<str>, source: S, remarks: &mut Vec<String>) -> Item<T> {
+    let entry = source.entry(&key);
+    match &entry {
+        Entry::Live(compiled) => compiled.remarks(&key, remarks),
+        Entry::Malformed { error, .. } => remarks.push(format!("The data of {} \"{key}\" is malformed: {error}. It is served as an error until it is mended; nothing else is affected.", T::NAME)),
+        Entry::Deleted { .. } => {}
+    }
+    Item { key, entry }
+}
+
+/// What an item can be read from: its typed form, or the text of it alone.
+trait Source<T> {
+    fn entry(self, key: &str) -> Entry<T>;
+}
+
+impl Source<Flag> for RawFlag {
+    fn entry(self, key: &str) -> Entry<Flag> {
+        match self.tombstone() {
+            Some(version) => Entry::Deleted { version },
+            None => Entry::Live(self.compile(key)),
+        }
+    }
+}
+
+impl Source<Segment> for RawSegment {
+    fn entry(self, key: &str) -> Entry<Segment> {
+        match self.tombstone() {
+            Some(version) => Entry::Deleted { version },
+            None => Entry::Live(self.compile(key)),
+        }
+    }
+}
+
+impl<T: Compiled> Source<T> for &RawValue {
+    fn entry(self, key: &str) -> Entry<T> {
+        match serde_json::from_str::<T::Raw>(self.get()) {
+            Ok(raw) => raw.entry(key),
+            Err(error) => {
+                let whole: Value = serde_json::from_str(self.get()).unwrap_or_default();
+                let version = match whole.member("version") {
+                    Some(Value::Int(version)) => *version,
+                    _ => 0,
+                };
+                Entry::Malformed {
+                    version,
+                    error: describe(&error).into(),
+                }
+            }
+        }
+    }
+}
+
+/// What the two kinds of item have in common.
+trait Compiled: Sized {
+    type Raw: DeserializeOwned + Source<Self>;
+    const NAME: &'static str;
+    fn remarks(&self, key: &str, remarks: &mut Vec<String>);
+}
+
+impl Compiled for Flag {
+    type Raw = RawFlag;
+    const NAME: &'static str = "flag";
+
+    fn remarks(&self, key: &str, remarks: &mut Vec<String>) {
+        for pattern in invalid_patterns(self.rules.iter().flat_map(|rule| &rule.clauses)) {
+            remarks.push(remark_on_pattern(Self::NAME, key, pattern));
+        }
+    }
+}
+
+impl Compiled for Segment {
+    type Raw = RawSegment;
+    const NAME: &'static str = "segment";
+
+    fn remarks(&self, key: &str, remarks: &mut Vec<String>) {
+        for pattern in invalid_patterns(self.rules.iter().flat_map(|rule| &rule.clauses)) {
+            remarks.push(remark_on_pattern(Self::NAME, key, pattern));
+        }
+    }
+}
+
+fn remark_on_pattern(kind: &str, key: &str, pattern: &str) -> String {
+    format!(
+        "A rule of {kind} \"{key}\" has the regular expression {pattern:?}, which cannot be read. It never matches."
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "F: Deserialize<'de>, S: Deserialize<'de>"))]
+struct Payload<F, S> {
+    flags: Option<Members<F>>,
+    segments: Option<Members<S>>,
+}
+
+#[derive(Deserialize)]
+struct Wrapped<D> {
+    data: D,
+}
+
+/// The members of a JSON object in order, without a table in between.
+struct Members<V>(Vec<(Box<str>, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
+    }
+}
+
+struct MembersVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
+    type Value = Members<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of items by key")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<V>, A::Error> {
+        let mut members = Vec::with_capacity(map.size_hint().unwrap_or(0));
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
+/// serde_json's message may quote a value of the data, which could be anything: only types and places are told.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(", expected ") {
+        Some((found, expected)) => {
+            let found = found
+                .split(['"', '`'])
+                .next()
+                .unwrap_or_default()
+                .trim_end();
+            format!("{found}, expected {expected}")
+        }
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(json: &str) -> (Vec<Item<Flag>>, Vec<String>) {
+        let change = Change::full(json.as_bytes()).unwrap();
+        match change.what {
+            What::Full { flags, .. } => (flags, change.remarks),
+            _ => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn one_malformed_flag_among_good_ones_is_kept_as_its_own_error() {
+        let (flags, remarks) = full(
+            r#"{"flags":{"good":{"key":"good","version":1,"on":true},"bad":{"key":"bad","version":7,"on":"a secret"}}}"#,
+        );
+        assert!(matches!(&flags[0].entry, Entry::Live(flag) if flag.on));
+        assert!(matches!(
+            &flags[1].entry,
+            Entry::Malformed { version: 7, .. }
+        ));
+        assert_eq!(remarks.len(), 1);
+        assert!(
+            remarks[0].contains("\"bad\"") && remarks[0].contains("expected a boolean"),
+            "{}",
+            remarks[0]
+        );
+        assert!(!remarks[0].contains("secret"), "{}", remarks[0]);
+    }
+
+    #[test]
+    fn text_that_is_no_data_is_refused_with_its_place() {
+        for json in [
+            "",
+            "[]",
+            "{}",
+            "{\"flags\":",
+            "{\"flags\":[]}",
+            "null",
+            "{\"flags\":{\"a\":}}",
+        ] {
+            assert!(Change::full(json.as_bytes()).is_err(), "{json}");
+            assert!(Change::put(json.as_bytes()).is_err(), "{json}");
+        }
+        let error = Change::full(b"{\"flags\":{\"a\":}}").unwrap_err();
+        assert!(error.0.contains("line 1 column"), "{error}");
+    }
+
+    #[test]
+    fn an_unreadable_pattern_is_remarked_on_and_harms_nothing_else() {
+        let (flags, remarks) = full(
+            r#"{"flags":{"f":{"version":1,"rules":[{"clauses":[{"attribute":"name","op":"matches","values":["(","a"]}]}]}}}"#,
+        );
+        assert!(matches!(&flags[0].entry, Entry::Live(flag) if *flag.key == *"f"));
+        assert!(remarks[0].contains("\"(\""), "{remarks:?}");
+    }
+
+    #[test]
+    fn nulls_are_as_good_as_nothing() {
+        let (flags, remarks) = full(
+            r#"{"flags":{"f":{"version":1,"on":null,"rules":null,"salt":null,"fallthrough":null,"debugEventsUntilDate":null}},"segments":null}"#,
+        );
+        assert!(matches!(&flags[0].entry, Entry::Live(_)));
+        assert!(remarks.is_empty());
+    }
+}

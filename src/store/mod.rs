@@ -1,0 +1,10 @@
+//! The flags and segments that are known: one immutable snapshot, and the changes that lead from it to the next.
+//! Where changes come from is `source`'s question; who holds the current snapshot is `client`'s.
+
+mod change;
+mod snapshot;
+mod table;
+
+pub use change::{Change, DataError, DataKind};
+pub use snapshot::{Applied, Snapshot};
+pub use table::{Entry, Item, Table};

@@ -1,0 +1,214 @@
+//! All flags and segments at one moment. Immutable: a change makes the next snapshot, sharing what it did not touch.
+
+use super::change::{Change, What};
+use super::table::{Entry, Item, Table};
+use crate::model::{Flag, Segment};
+
+/// What is known at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    flags: Table<Flag>,
+    segments: Table<Segment>,
+    /// The slot that the next new flag gets.
+    next_slot: u32,
+    /// Whether any full data has arrived.
+    initialized: bool,
+}
+
+/// What became of a change.
+#[derive(Debug)]
+pub enum Applied {
+    /// The next snapshot.
+    New(Snapshot),
+    /// The snapshot already has this version of the item or a newer one.
+    Older,
+}
+
+impl Snapshot {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn empty() -> Snapshot {
+        Snapshot {
+            flags: Table::new(Vec::new()),
+            segments: Table::new(Vec::new()),
+            next_slot: 0,
+            initialized: false,
+        }
+    }
+
+    /// The snapshot after the change.
+    #[must_use]
+    pub fn apply(&self, change: Change) -> Applied {
+        match change.what {
+            What::Full {
+                mut flags,
+                segments,
+            } => {
+                let mut next_slot = 0;
+                for item in &mut flags {
+                    if let Entry::Live(flag) = &mut item.entry {
+                        flag.slot = next_slot;
+                        next_slot += 1;
+                    }
+                }
+                let (flags, segments) = (Table::new(flags), Table::new(segments));
+                Applied::New(Snapshot {
+                    flags,
+                    segments,
+                    next_slot,
+                    initialized: true,
+                })
+            }
+            What::Flag(mut item) => {
+                if self.flags.get(&item.key).is_some_and(|old| {
+                    version_of(old, |f| f.version) >= version_of(&item.entry, |f| f.version)
+                }) {
+                    return Applied::Older;
+                }
+                let mut next_slot = self.next_slot;
+                if let Entry::Live(flag) = &mut item.entry {
+                    // A changed flag keeps its slot, so that tables beside the snapshot stay as small as it is.
+                    flag.slot = match self.flags.get(&item.key) {
+                        Some(Entry::Live(old)) => old.slot,
+                        _ => {
+                            next_slot += 1;
+                            self.next_slot
+                        }
+                    };
+                }
+                Applied::New(Snapshot {
+                    flags: self.flags.with(item),
+                    segments: self.segments.clone(),
+                    next_slot,
+                    ..*self
+                })
+            }
+            What::Segment(item) => {
+                if self.segments.get(&item.key).is_some_and(|old| {
+                    version_of(old, |s| s.version) >= version_of(&item.entry, |s| s.version)
+                }) {
+                    return Applied::Older;
+                }
+                Applied::New(Snapshot {
+                    flags: self.flags.clone(),
+                    segments: self.segments.with(item),
+                    ..*self
+                })
+            }
+        }
+    }
+
+    /// What is known of a flag.
+    #[must_use]
+    #[inline]
+    pub fn flag(&self, key: &str) -> Option<&Entry<Flag>> {
+        self.flags.get(key)
+    }
+
+    /// What is known of a segment.
+    #[must_use]
+    pub fn segment(&self, key: &str) -> Option<&Entry<Segment>> {
+        self.segments.get(key)
+    }
+
+    /// All flags, malformed and deleted ones too.
+    pub fn flags(&self) -> impl Iterator<Item = &Item<Flag>> {
+        self.flags.iter()
+    }
+
+    /// How many flags and segments are known.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.flags.len(), self.segments.len())
+    }
+
+    /// Whether any full data has arrived.
+    #[must_use]
+    pub fn initialized(&self) -> bool {
+        self.initialized
+    }
+}
+
+fn version_of<T>(entry: &Entry<T>, of: impl Fn(&T) -> i64) -> i64 {
+    match entry {
+        Entry::Live(item) => of(item),
+        Entry::Malformed { version, .. } | Entry::Deleted { version } => *version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::change::DataKind;
+    use super::*;
+
+    fn snapshot(json: &str) -> Snapshot {
+        match Snapshot::empty().apply(Change::full(json.as_bytes()).unwrap()) {
+            Applied::New(snapshot) => snapshot,
+            Applied::Older => unreachable!(),
+        }
+    }
+
+    fn upsert(to: &Snapshot, key: &str, json: &str) -> Applied {
+        to.apply(Change::upsert(DataKind::Flag, key, json).unwrap())
+    }
+
+    fn live<'a>(snapshot: &'a Snapshot, key: &str) -> &'a Flag {
+        match snapshot.flag(key) {
+            Some(Entry::Live(flag)) => flag,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_a_newer_version_changes_an_item() {
+        let old = snapshot(r#"{"flags":{"a":{"version":5},"b":{"version":1}},"segments":{}}"#);
+        assert!(matches!(
+            upsert(&old, "a", r#"{"version":5,"on":true}"#),
+            Applied::Older
+        ));
+        let Applied::New(new) = upsert(&old, "a", r#"{"version":6,"on":true}"#) else {
+            panic!()
+        };
+        assert!(live(&new, "a").on && !live(&old, "a").on);
+        assert_eq!(live(&new, "a").slot, live(&old, "a").slot);
+        assert_ne!(live(&new, "a").id, live(&old, "a").id);
+    }
+
+    #[test]
+    fn a_deleted_item_stays_gone_for_older_updates_and_comes_back_with_a_newer_one() {
+        let first = snapshot(r#"{"flags":{"a":{"version":5}}}"#);
+        let Applied::New(gone) = first.apply(Change::delete(DataKind::Flag, "a", 7)) else {
+            panic!()
+        };
+        assert!(matches!(
+            gone.flag("a"),
+            Some(Entry::Deleted { version: 7 })
+        ));
+        assert!(matches!(
+            upsert(&gone, "a", r#"{"version":6}"#),
+            Applied::Older
+        ));
+        let Applied::New(back) = upsert(&gone, "a", r#"{"version":8}"#) else {
+            panic!()
+        };
+        assert_eq!(live(&back, "a").version, 8);
+        assert!(matches!(
+            first.apply(Change::delete(DataKind::Flag, "a", 4)),
+            Applied::Older
+        ));
+    }
+
+    #[test]
+    fn slots_are_dense_and_never_shared() {
+        let old = snapshot(r#"{"flags":{"a":{"version":1},"b":{"version":1}}}"#);
+        let Applied::New(new) = upsert(&old, "c", r#"{"version":1}"#) else {
+            panic!()
+        };
+        let mut slots: Vec<_> = ["a", "b", "c"]
+            .iter()
+            .map(|key| live(&new, key).slot)
+            .collect();
+        slots.sort_unstable();
+        assert_eq!(slots, [0, 1, 2]);
+    }
+}
