@@ -1,5 +1,166 @@
-//! Evaluation.
+//! Which variation a flag serves to a context, and why. Pure: data in, answer out; no I/O, clock, thread, log.
+//! Reads top down in the order of evaluation; each question has a file of its own.
+//! Source of the rules: the service's documentation and launchdarkly-server-sdk 9.20.
 
+mod bucketing;
+mod clauses;
+mod operators;
 mod outcome;
+mod prerequisites;
+mod segments;
+mod subject;
+mod targets;
 
+pub use bucketing::bucket;
 pub use outcome::{BigSegmentsStatus, ErrorKind, Outcome, Reason, ReasonValue};
+pub use subject::{Operand, Part, Subject};
+
+use crate::model::{Flag, Segment};
+
+/// Finds what flags refer to. A flag or segment that is deleted or malformed is not found.
+pub trait Lookup {
+    /// The flag of this key.
+    fn flag(&self, key: &str) -> Option<&Flag>;
+    /// The segment of this key.
+    fn segment(&self, key: &str) -> Option<&Segment>;
+}
+
+/// Is told of the prerequisites on the way.
+pub trait Recorder {
+    /// A prerequisite of `of` is asked for; it may not exist.
+    fn asked(&mut self, _key: &str, _of: &Flag) {}
+    /// A prerequisite of `of` was evaluated.
+    fn evaluated(&mut self, _prerequisite: &Flag, _of: &Flag, _outcome: &Outcome) {}
+}
+
+/// Tells nobody.
+impl Recorder for () {}
+
+/// Knows who belongs to segments that are too large to be sent.
+pub trait BigSegments {
+    /// Whether the context with this key is included (`true`), excluded (`false`) or not mentioned, and how far that
+    /// can be trusted. `segment` is the segment's key and generation, as the store has it. Asked several times for
+    /// one key in an evaluation: the implementation remembers.
+    fn membership(&self, context_key: &str, segment: &str) -> (Option<bool>, BigSegmentsStatus);
+}
+
+/// The data cannot be evaluated: a cycle, a reference to no attribute, a variation that does not exist.
+#[derive(Debug)]
+struct Malformed;
+
+/// What one evaluation works with.
+struct Evaluation<'a, S, L> {
+    subject: &'a S,
+    lookup: &'a L,
+    big_segments: Option<&'a dyn BigSegments>,
+    recorder: &'a mut dyn Recorder,
+    status: Option<BigSegmentsStatus>,
+}
+
+/// The flags or segments that led here, innermost first: a scope that undoes itself, so that only a real cycle is one.
+#[derive(Clone, Copy)]
+struct Chain<'c> {
+    key: &'c str,
+    outer: Option<&'c Chain<'c>>,
+    depth: usize,
+}
+
+/// How deep flags or segments may refer to each other; the caller's stack is not ours to exhaust.
+const DEEPEST: usize = 128;
+
+impl<'c> Chain<'c> {
+    fn of(key: &'c str, outer: Option<&'c Chain<'c>>) -> Chain<'c> {
+        Chain {
+            key,
+            outer,
+            depth: outer.map_or(0, |outer| outer.depth + 1),
+        }
+    }
+
+    /// Whether this key led here, or so many others did that there is no going on.
+    fn forbids(&self, key: &str) -> bool {
+        let mut link = Some(self);
+        while let Some(here) = link {
+            if here.key == key {
+                return true;
+            }
+            link = here.outer;
+        }
+        self.depth >= DEEPEST
+    }
+}
+
+/// Evaluates a flag for a subject. Answers for every input.
+#[must_use]
+pub fn evaluate<S: Subject, L: Lookup>(
+    flag: &Flag,
+    subject: &S,
+    lookup: &L,
+    big_segments: Option<&dyn BigSegments>,
+    recorder: &mut dyn Recorder,
+) -> Outcome {
+    let mut evaluation = Evaluation {
+        subject,
+        lookup,
+        big_segments,
+        recorder,
+        status: None,
+    };
+    match evaluation.flag(flag, Chain::of(&flag.key, None)) {
+        Ok(outcome) => Outcome {
+            big_segments: evaluation.status,
+            ..outcome
+        },
+        Err(Malformed) => Outcome::error(ErrorKind::MalformedFlag),
+    }
+}
+
+impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+    fn flag(&mut self, flag: &Flag, chain: Chain<'_>) -> Result<Outcome, Malformed> {
+        if !flag.on {
+            return Ok(off(flag, Reason::Off));
+        }
+        if let Some(index) = self.failed_prerequisite(flag, chain)? {
+            return Ok(off(flag, Reason::PrerequisiteFailed { index }));
+        }
+        if let Some(variation) = targets::target(flag, self.subject) {
+            return Ok(serve(flag, variation, Reason::TargetMatch));
+        }
+        for (index, rule) in flag.rules.iter().enumerate() {
+            if self.all_match(&rule.clauses, None)? {
+                let (variation, in_experiment) =
+                    bucketing::choose(&rule.choice, flag, self.subject)?;
+                return Ok(serve(
+                    flag,
+                    variation,
+                    Reason::RuleMatch {
+                        index,
+                        in_experiment,
+                    },
+                ));
+            }
+        }
+        let (variation, in_experiment) = bucketing::choose(&flag.fallthrough, flag, self.subject)?;
+        Ok(serve(
+            flag,
+            variation,
+            Reason::Fallthrough { in_experiment },
+        ))
+    }
+}
+
+/// The off variation, or the caller's default where there is none.
+fn off(flag: &Flag, reason: Reason) -> Outcome {
+    match flag.off_variation {
+        Some(variation) => serve(flag, variation, reason),
+        None => Outcome::new(None, reason),
+    }
+}
+
+/// A variation, if the flag has it.
+fn serve(flag: &Flag, variation: i64, reason: Reason) -> Outcome {
+    match usize::try_from(variation) {
+        Ok(index) if index < flag.variations.len() => Outcome::new(Some(index), reason),
+        _ => Outcome::error(ErrorKind::MalformedFlag),
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::change::{Change, What};
 use super::table::{Entry, Item, Table};
+use crate::evaluation::Lookup;
 use crate::model::{Flag, Segment};
 
 /// What is known at one moment.
@@ -101,14 +102,8 @@ impl Snapshot {
     /// What is known of a flag.
     #[must_use]
     #[inline]
-    pub fn flag(&self, key: &str) -> Option<&Entry<Flag>> {
+    pub fn flag_entry(&self, key: &str) -> Option<&Entry<Flag>> {
         self.flags.get(key)
-    }
-
-    /// What is known of a segment.
-    #[must_use]
-    pub fn segment(&self, key: &str) -> Option<&Entry<Segment>> {
-        self.segments.get(key)
     }
 
     /// All flags, malformed and deleted ones too.
@@ -126,6 +121,22 @@ impl Snapshot {
     #[must_use]
     pub fn initialized(&self) -> bool {
         self.initialized
+    }
+}
+
+impl Lookup for Snapshot {
+    fn flag(&self, key: &str) -> Option<&Flag> {
+        match self.flags.get(key) {
+            Some(Entry::Live(flag)) => Some(flag),
+            _ => None,
+        }
+    }
+
+    fn segment(&self, key: &str) -> Option<&Segment> {
+        match self.segments.get(key) {
+            Some(Entry::Live(segment)) => Some(segment),
+            _ => None,
+        }
     }
 }
 
@@ -153,7 +164,7 @@ mod tests {
     }
 
     fn live<'a>(snapshot: &'a Snapshot, key: &str) -> &'a Flag {
-        match snapshot.flag(key) {
+        match snapshot.flag_entry(key) {
             Some(Entry::Live(flag)) => flag,
             other => panic!("{other:?}"),
         }
@@ -181,7 +192,7 @@ mod tests {
             panic!()
         };
         assert!(matches!(
-            gone.flag("a"),
+            gone.flag_entry("a"),
             Some(Entry::Deleted { version: 7 })
         ));
         assert!(matches!(

@@ -1,0 +1,64 @@
+//! Whether a clause matches: which value is asked, lists as "any of", negation.
+
+use super::{Chain, Evaluation, Lookup, Malformed, Operand, Part, Subject, operators};
+use crate::model::{AttributeRef, Clause, Test, Value};
+
+impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+    /// Whether every clause matches. `chain` is the segments that led here.
+    pub(super) fn all_match(
+        &mut self,
+        clauses: &[Clause],
+        chain: Option<&Chain<'_>>,
+    ) -> Result<bool, Malformed> {
+        for clause in clauses {
+            if !self.clause(clause, chain)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn clause(&mut self, clause: &Clause, chain: Option<&Chain<'_>>) -> Result<bool, Malformed> {
+        if let Test::Segments(keys) = &clause.test {
+            return Ok(self.any_segment(keys, chain)? != clause.negate);
+        }
+        if let Ok(attribute) = &clause.attribute
+            && attribute.name() == "kind"
+            && attribute.members().is_empty()
+        {
+            let matched = self
+                .subject
+                .any_kind(&mut |kind| operators::matches(&clause.test, Operand::Str(kind)));
+            return Ok(matched != clause.negate);
+        }
+        let Some(part) = self.subject.part(&clause.kind) else {
+            return Ok(false);
+        };
+        let attribute = clause.attribute.as_ref().map_err(|_| Malformed)?;
+        Ok(
+            part.with_attribute(attribute.name(), |value| match follow(value, attribute) {
+                // A missing attribute never matches, even when negated.
+                None => false,
+                Some(Operand::Value(Value::Array(items))) => {
+                    let mut values = items.iter().filter_map(Operand::new);
+                    values.any(|item| operators::matches(&clause.test, item)) != clause.negate
+                }
+                Some(value) => operators::matches(&clause.test, value) != clause.negate,
+            }),
+        )
+    }
+}
+
+/// The value at the end of the path; nothing once a step is no object or has no such member.
+pub(super) fn follow<'v>(value: Option<Operand<'v>>, path: &AttributeRef) -> Option<Operand<'v>> {
+    if path.members().is_empty() {
+        return value;
+    }
+    let Operand::Value(mut value) = value? else {
+        return None;
+    };
+    for name in path.members() {
+        value = value.member(name)?;
+    }
+    Operand::new(value)
+}

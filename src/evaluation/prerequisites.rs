@@ -1,0 +1,33 @@
+//! Whether all flags that a flag depends on are on and serve what it needs.
+
+use super::{Chain, Evaluation, Lookup, Malformed, Subject};
+use crate::model::Flag;
+
+impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+    /// The position of the first prerequisite that fails. Two flags may share one: only a cycle is malformed.
+    pub(super) fn failed_prerequisite(
+        &mut self,
+        flag: &Flag,
+        chain: Chain<'_>,
+    ) -> Result<Option<usize>, Malformed> {
+        for (index, needed) in flag.prerequisites.iter().enumerate() {
+            if chain.forbids(&needed.key) {
+                return Err(Malformed);
+            }
+            self.recorder.asked(&needed.key, flag);
+            let Some(prerequisite) = self.lookup.flag(&needed.key) else {
+                return Ok(Some(index));
+            };
+            // It is evaluated even when it is off: the service counts it.
+            let outcome = self.flag(prerequisite, Chain::of(&needed.key, Some(&chain)))?;
+            self.recorder.evaluated(prerequisite, flag, &outcome);
+            let served = outcome
+                .variation
+                .and_then(|index| i64::try_from(index).ok());
+            if !prerequisite.on || served != Some(needed.variation) {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+}

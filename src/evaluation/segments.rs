@@ -1,0 +1,100 @@
+//! Whether a context belongs to a segment: by its lists, its rules, other segments, or a big segment store.
+
+use super::{BigSegmentsStatus, Chain, Evaluation, Lookup, Malformed, Part, Subject, bucketing};
+use crate::model::{Segment, SegmentRule, SegmentTarget};
+
+impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+    /// Whether the context is in any of these. A segment that does not exist has no members.
+    pub(super) fn any_segment(
+        &mut self,
+        keys: &[Box<str>],
+        chain: Option<&Chain<'_>>,
+    ) -> Result<bool, Malformed> {
+        for key in keys {
+            if let Some(segment) = self.lookup.segment(key)
+                && self.segment(segment, chain)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn segment(&mut self, segment: &Segment, chain: Option<&Chain<'_>>) -> Result<bool, Malformed> {
+        if chain.is_some_and(|chain| chain.forbids(&segment.key)) {
+            return Err(Malformed);
+        }
+        if segment.unbounded {
+            if let Some(answer) = self.big_segment(segment) {
+                return Ok(answer);
+            }
+        } else {
+            if self.any_target(&segment.included) {
+                return Ok(true);
+            }
+            if self.any_target(&segment.excluded) {
+                return Ok(false);
+            }
+        }
+        let chain = Chain::of(&segment.key, chain);
+        for rule in &segment.rules {
+            if self.segment_rule(segment, rule, &chain)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn any_target(&self, targets: &[SegmentTarget]) -> bool {
+        targets.iter().any(|target| {
+            self.subject
+                .part(&target.kind)
+                .is_some_and(|part| target.keys.contains(part.key()))
+        })
+    }
+
+    fn segment_rule(
+        &mut self,
+        segment: &Segment,
+        rule: &SegmentRule,
+        chain: &Chain<'_>,
+    ) -> Result<bool, Malformed> {
+        if !self.all_match(&rule.clauses, Some(chain))? {
+            return Ok(false);
+        }
+        let Some(weight) = rule.weight else {
+            return Ok(true);
+        };
+        let bucket = bucketing::bucket(
+            None,
+            &segment.key,
+            &segment.salt,
+            self.subject,
+            &rule.kind,
+            rule.bucket_by.as_ref(),
+        )
+        .map_err(|_| Malformed)?;
+        // Without a part of that kind the bucket counts as below every weight (as launchdarkly-server-sdk 9.20).
+        #[allow(clippy::cast_precision_loss, reason = "weights are at most 100,000")]
+        Ok(bucket.is_none_or(|bucket| bucket < weight as f64 / 100_000.0))
+    }
+
+    /// What the store says; `None` leaves the answer to the segment's rules.
+    fn big_segment(&mut self, segment: &Segment) -> Option<bool> {
+        let (Some(generation), Some(store)) = (segment.generation, self.big_segments) else {
+            // Data written by an old SDK may lack the generation; then the store cannot be asked either.
+            let part = self.subject.part(&segment.unbounded_kind);
+            if segment.generation.is_none() || part.is_some() {
+                self.status = Some(BigSegmentsStatus::NotConfigured);
+            }
+            return Some(false);
+        };
+        let Some(part) = self.subject.part(&segment.unbounded_kind) else {
+            return Some(false);
+        };
+        let (included, status) =
+            store.membership(part.key(), &format!("{}.g{generation}", segment.key));
+        self.status = Some(status);
+        included
+    }
+}

@@ -1,0 +1,115 @@
+//! What evaluation asks of whoever it evaluates for. A `Context` answers from itself; the boundary to Python has a
+//! second answer that reads a caller's dict in place.
+
+use crate::model::{Context, Individual, Kind, Value};
+
+/// Somebody with one or several kinds.
+pub trait Subject {
+    /// The part that is of one kind.
+    type Part: Part;
+    /// The part of this kind.
+    fn part(&self, kind: &Kind) -> Option<&Self::Part>;
+    /// Whether the test holds for any of the kinds.
+    fn any_kind(&self, test: &mut dyn FnMut(&str) -> bool) -> bool;
+}
+
+/// One kind's key and attributes.
+pub trait Part {
+    /// The key.
+    fn key(&self) -> &str;
+    /// Hands the attribute to `then`; `None` where there is none or it is null. The value need not live longer.
+    /// `name` is one of the built-in names, or any other.
+    fn with_attribute<R>(&self, name: &str, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R;
+}
+
+/// An attribute's value, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum Operand<'a> {
+    /// A boolean.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// Another number.
+    Float(f64),
+    /// A text.
+    Str(&'a str),
+    /// Anything else: an array, an object, a large integer.
+    Value(&'a Value),
+}
+
+impl<'a> Operand<'a> {
+    /// The value as an operand; null is none.
+    #[must_use]
+    pub fn new(value: &'a Value) -> Option<Operand<'a>> {
+        match value {
+            Value::Null => None,
+            Value::Bool(b) => Some(Operand::Bool(*b)),
+            Value::Int(n) => Some(Operand::Int(*n)),
+            Value::Float(n) => Some(Operand::Float(*n)),
+            Value::String(text) => Some(Operand::Str(text)),
+            Value::BigInt(_) | Value::Array(_) | Value::Object(_) => Some(Operand::Value(value)),
+        }
+    }
+
+    /// As a number, if it is one.
+    #[must_use]
+    pub fn as_f64(self) -> Option<f64> {
+        match self {
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "numeric operators compare as doubles, as the service does"
+            )]
+            Operand::Int(n) => Some(n as f64),
+            Operand::Float(n) => Some(n),
+            Operand::Value(value) => value.as_f64(),
+            Operand::Bool(_) | Operand::Str(_) => None,
+        }
+    }
+
+    /// Whether it is the same JSON value.
+    #[must_use]
+    pub fn equals(self, other: &Value) -> bool {
+        match self {
+            Operand::Bool(b) => matches!(other, Value::Bool(o) if *o == b),
+            Operand::Str(text) => other.as_str() == Some(text),
+            Operand::Int(n) => match other {
+                Value::Int(o) => *o == n,
+                #[allow(clippy::float_cmp, reason = "equality of JSON numbers is exact")]
+                other => other.as_f64().is_some_and(|o| Some(o) == self.as_f64()),
+            },
+            #[allow(clippy::float_cmp, reason = "equality of JSON numbers is exact")]
+            Operand::Float(n) => other.as_f64() == Some(n),
+            Operand::Value(value) => value == other,
+        }
+    }
+}
+
+impl Subject for Context {
+    type Part = Individual;
+
+    fn part(&self, kind: &Kind) -> Option<&Individual> {
+        self.individual(kind)
+    }
+
+    fn any_kind(&self, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.individuals()
+            .iter()
+            .any(|part| test(part.kind().as_str()))
+    }
+}
+
+impl Part for Individual {
+    fn key(&self) -> &str {
+        Individual::key(self)
+    }
+
+    fn with_attribute<R>(&self, name: &str, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R {
+        then(match name {
+            "key" => Some(Operand::Str(Individual::key(self))),
+            "kind" => Some(Operand::Str(self.kind().as_str())),
+            "name" => self.name().map(Operand::Str),
+            "anonymous" => Some(Operand::Bool(self.anonymous())),
+            name => self.attribute(name).and_then(Operand::new),
+        })
+    }
+}
