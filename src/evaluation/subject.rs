@@ -1,6 +1,8 @@
 //! What evaluation asks of whoever it evaluates for. A `Context` answers from itself; the boundary to Python has a
 //! second answer that reads a caller's dict in place.
 
+use std::sync::Arc;
+
 use crate::model::{Context, Individual, Kind, Value};
 
 /// Somebody with one or several kinds.
@@ -95,6 +97,18 @@ impl Subject for Context {
         self.individuals()
             .iter()
             .any(|part| test(part.kind().as_str()))
+    }
+}
+
+impl<S: Subject> Subject for Arc<S> {
+    type Part = S::Part;
+
+    fn part(&self, kind: &Kind) -> Option<&S::Part> {
+        S::part(self, kind)
+    }
+
+    fn any_kind(&self, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        S::any_kind(self, test)
     }
 }
 

@@ -1,0 +1,141 @@
+//! One question for a flag: looked up, evaluated, counted.
+
+use super::{Client, Live};
+use crate::evaluation::{self, ErrorKind, Outcome, Recorder, evaluate};
+use crate::events::{self, Evaluated, Events};
+use crate::model::{Flag, Value};
+use crate::store::Entry;
+
+/// What a caller asks.
+pub struct Question<'a, D> {
+    /// The flag's key.
+    pub key: &'a str,
+    /// The caller's default, asked only when an event must carry it.
+    pub default: D,
+    /// Whether the caller wants the reason.
+    pub with_reason: bool,
+    /// What type the value must have.
+    pub wanted: Wanted,
+}
+
+/// The type that a caller asks for. Another one gives the default with the reason WRONG_TYPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Whatever the flag serves.
+    Any,
+    /// A boolean.
+    Bool,
+    /// A number without a fraction, also one written as 3.0. A boolean is no number.
+    Int,
+    /// Any number.
+    Float,
+    /// A text.
+    Text,
+}
+
+impl Wanted {
+    fn accepts(self, value: &Value) -> bool {
+        match self {
+            Wanted::Any => true,
+            Wanted::Bool => matches!(value, Value::Bool(_)),
+            #[allow(clippy::float_cmp, reason = "whether there is a fraction at all")]
+            Wanted::Int => match value {
+                Value::Int(_) | Value::BigInt(_) => true,
+                Value::Float(number) => number.trunc() == *number,
+                _ => false,
+            },
+            Wanted::Float => value.as_f64().is_some(),
+            Wanted::Text => matches!(value, Value::String(_)),
+        }
+    }
+}
+
+/// What a caller gets.
+pub struct Answer<'l> {
+    /// The variation and the reason.
+    pub outcome: Outcome,
+    /// The flag, if there is one.
+    pub flag: Option<&'l Flag>,
+}
+
+impl<'l> Answer<'l> {
+    /// No answer.
+    #[must_use]
+    pub fn error(kind: ErrorKind) -> Answer<'l> {
+        Answer { outcome: Outcome::error(kind), flag: None }
+    }
+
+    /// The value that the flag serves; `None` is the caller's default.
+    #[must_use]
+    pub fn value(&self) -> Option<&'l Value> {
+        self.flag.and_then(|flag| self.outcome.value(flag))
+    }
+}
+
+impl Client {
+    /// Answers a question for a subject, and counts it.
+    pub fn answer<'l, S, D>(&self, live: &'l Live, subject: &S, question: &Question<'_, D>) -> Answer<'l>
+    where
+        S: evaluation::Subject + events::Subject,
+        D: Fn() -> Value,
+    {
+        if self.settings.offline {
+            return Answer::error(ErrorKind::ClientNotReady);
+        }
+        let events = live.runtime.events();
+        let answer = match live.snapshot.flag_entry(question.key) {
+            Some(Entry::Live(flag)) => {
+                let mut prerequisites = Prerequisites { events, subject, with_reason: question.with_reason };
+                let outcome = evaluate(flag, subject, &*live.snapshot, None, &mut prerequisites);
+                match outcome.value(flag) {
+                    Some(value) if !question.wanted.accepts(value) => {
+                        Answer { outcome: Outcome::error(ErrorKind::WrongType), flag: Some(flag) }
+                    }
+                    _ => Answer { outcome, flag: Some(flag) },
+                }
+            }
+            Some(Entry::Malformed { .. }) => Answer::error(ErrorKind::MalformedFlag),
+            _ if !live.snapshot.initialized() => Answer::error(ErrorKind::ClientNotReady),
+            _ => Answer::error(ErrorKind::FlagNotFound),
+        };
+        if let Some(events) = events {
+            events.evaluated(
+                subject,
+                Evaluated {
+                    key: question.key,
+                    flag: answer.flag,
+                    outcome: &answer.outcome,
+                    default: &question.default,
+                    with_reason: question.with_reason,
+                    prerequisite_of: None,
+                },
+            );
+        }
+        answer
+    }
+}
+
+/// Counts the prerequisites on the way.
+struct Prerequisites<'a, S> {
+    events: Option<&'a Events>,
+    subject: &'a S,
+    with_reason: bool,
+}
+
+impl<S: events::Subject> Recorder for Prerequisites<'_, S> {
+    fn evaluated(&mut self, prerequisite: &Flag, of: &Flag, outcome: &Outcome) {
+        if let Some(events) = self.events {
+            events.evaluated(
+                self.subject,
+                Evaluated {
+                    key: &prerequisite.key,
+                    flag: Some(prerequisite),
+                    outcome,
+                    default: || Value::Null,
+                    with_reason: self.with_reason,
+                    prerequisite_of: Some(&of.key),
+                },
+            );
+        }
+    }
+}

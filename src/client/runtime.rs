@@ -1,0 +1,259 @@
+//! What a client has in one process: the source's thread, the events' thread, and what they tell.
+//! After a fork the child makes a new one and never touches or drops the inherited one.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::logs::{LogQueue, Record};
+use super::{Client, Settings};
+use crate::events::log::{Level, Log};
+use crate::events::{Events, Ledger, SystemClock};
+use crate::source::{ErrorInfo, Sink, Source, State};
+use crate::store::Change;
+use crate::transport::{Http, lookups_running};
+
+/// Threads, counters and logs of a client in one process.
+pub struct Runtime {
+    generation: u64,
+    started: AtomicBool,
+    events: OnceLock<Events>,
+    source: OnceLock<Source>,
+    logs: Arc<LogQueue>,
+    status: Mutex<Status>,
+    has_data: Mutex<bool>,
+    data: Condvar,
+    last_data_ms: AtomicI64,
+    updates: AtomicU64,
+    reconnects: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Status {
+    state: State,
+    since_ms: i64,
+    error: Option<ErrorInfo>,
+    environment_id: Option<String>,
+}
+
+/// How a client is doing.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Of the data source.
+    pub state: State,
+    /// When that state began, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// The last error of the data source.
+    pub error: Option<ErrorInfo>,
+    /// The service's name for the environment.
+    pub environment_id: Option<String>,
+    /// How long ago data last arrived or was confirmed.
+    pub data_age: Option<Duration>,
+    /// How many changes arrived in this process.
+    pub updates: u64,
+    /// How many attempts to connect failed in this process.
+    pub reconnects: u64,
+    /// How many flags and segments are known.
+    pub size: (usize, usize),
+    /// The number of this process in its line of forks.
+    pub generation: u64,
+    /// How many background threads run.
+    pub threads: usize,
+    /// Look-ups of names that the system has not answered yet, in the whole process.
+    pub lookups: usize,
+    /// What became of all events.
+    pub ledger: Option<Ledger>,
+}
+
+impl Runtime {
+    pub(super) fn new(generation: u64) -> Runtime {
+        let status =
+            Status { state: State::Initializing, since_ms: now_ms(), error: None, environment_id: None };
+        Runtime {
+            generation,
+            started: AtomicBool::new(false),
+            events: OnceLock::new(),
+            source: OnceLock::new(),
+            logs: Arc::new(LogQueue::default()),
+            status: Mutex::new(status),
+            has_data: Mutex::new(false),
+            data: Condvar::new(),
+            last_data_ms: AtomicI64::new(0),
+            updates: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+        }
+    }
+
+    /// Starts the threads; only the first call does. What cannot be started is logged: evaluation goes on without.
+    pub(super) fn start(&self, settings: &Settings, client: &Weak<Client>) {
+        if settings.offline || self.started.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let log: Arc<dyn Log> = self.logs.clone();
+        let http = |what: &str| match Http::new(&settings.transport) {
+            Ok(http) => Some(http),
+            Err(error) => {
+                log.log(Level::Error, format!("{what} will not work: {error}"));
+                None
+            }
+        };
+        if let Some(settings) = &settings.events
+            && let Some(http) = http("Delivering events")
+        {
+            let events = Events::start(settings, Box::new(http), log.clone(), Arc::new(SystemClock));
+            let _ = self.events.set(events);
+        }
+        if let Some(plan) = &settings.plan {
+            // A source and the events each have an agent of their own: stopping one must not cut off the other.
+            let http = if plan.needs_http() { http("Receiving flags") } else { None };
+            if http.is_none() && plan.needs_http() {
+                return;
+            }
+            let sink = Arc::new(ClientSink { client: client.clone(), generation: self.generation });
+            match Source::start(plan.clone(), http, sink, log.clone()) {
+                Ok(source) => drop(self.source.set(source)),
+                Err(error) => {
+                    log.log(Level::Error, format!("flags will not arrive, the system has no thread for them: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Where evaluations are counted; `None` when there are no events.
+    #[inline]
+    pub fn events(&self) -> Option<&Events> {
+        self.events.get()
+    }
+
+    /// Whether there are log records to take.
+    #[inline]
+    pub fn has_logs(&self) -> bool {
+        self.logs.is_waiting()
+    }
+
+    /// The log records of the background threads.
+    pub fn take_logs(&self) -> Vec<Record> {
+        self.logs.take()
+    }
+
+    pub(super) fn stop(&self, end: Instant) -> bool {
+        // The source ends first: its sockets close at once, and the rest of the time belongs to the events.
+        let source = self.source.get().is_none_or(|source| source.stop(Duration::ZERO));
+        let left = || end.saturating_duration_since(Instant::now());
+        let events = self.events.get().is_none_or(|events| events.close(left()));
+        let source = source || self.source.get().is_none_or(|source| source.stop(left()));
+        self.set_status(State::Off, None);
+        source && events
+    }
+
+    pub(super) fn wait_for_data(&self, timeout: Duration) {
+        let has_data = self.has_data.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.data.wait_timeout_while(has_data, timeout, |has_data| !*has_data);
+    }
+
+    pub(super) fn data_arrived(&self) {
+        self.updates.fetch_add(1, Ordering::Relaxed);
+        self.last_data_ms.store(now_ms(), Ordering::Relaxed);
+        *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.data.notify_all();
+    }
+
+    fn set_status(&self, state: State, error: Option<ErrorInfo>) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.state == State::Off {
+            return;
+        }
+        // Without data there is nothing to interrupt.
+        let state = match (status.state, state) {
+            (State::Initializing, State::Interrupted) => State::Initializing,
+            (_, state) => state,
+        };
+        if status.state != state {
+            status.state = state;
+            status.since_ms = now_ms();
+        }
+        if error.is_some() {
+            status.error = error;
+        }
+    }
+
+    /// How it is doing.
+    pub fn stats(&self, size: (usize, usize)) -> Stats {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last_data_ms = self.last_data_ms.load(Ordering::Relaxed);
+        let age = u64::try_from(now_ms().saturating_sub(last_data_ms)).unwrap_or(0);
+        let running = status.state != State::Off;
+        Stats {
+            state: status.state,
+            since_ms: status.since_ms,
+            error: status.error,
+            environment_id: status.environment_id,
+            data_age: (last_data_ms != 0).then(|| Duration::from_millis(age)),
+            updates: self.updates.load(Ordering::Relaxed),
+            reconnects: self.reconnects.load(Ordering::Relaxed),
+            size,
+            generation: self.generation,
+            threads: usize::from(running && self.events.get().is_some())
+                + usize::from(running && self.source.get().is_some()),
+            lookups: lookups_running(),
+            ledger: self.events.get().map(Events::stats),
+        }
+    }
+}
+
+/// What the source tells the client. Weak, so that a client that nobody holds can go.
+struct ClientSink {
+    client: Weak<Client>,
+    generation: u64,
+}
+
+impl ClientSink {
+    fn with_runtime(&self, tell: impl FnOnce(&Runtime)) {
+        if let Some(client) = self.client.upgrade() {
+            let live = client.live.load();
+            if live.generation == self.generation {
+                tell(&live.runtime);
+            }
+        }
+    }
+}
+
+impl Sink for ClientSink {
+    fn apply(&self, change: Change) {
+        if let Some(client) = self.client.upgrade() {
+            client.publish(self.generation, change);
+        }
+    }
+
+    fn status(&self, state: State, error: Option<ErrorInfo>) {
+        self.with_runtime(|runtime| {
+            if state == State::Valid {
+                // A poll that found nothing new confirms the data, too.
+                runtime.last_data_ms.store(now_ms(), Ordering::Relaxed);
+            }
+            runtime.set_status(state, error);
+        });
+    }
+
+    fn stream_init(&self, timestamp_ms: i64, duration_ms: i64, failed: bool) {
+        self.with_runtime(|runtime| {
+            if failed {
+                runtime.reconnects.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(events) = runtime.events.get() {
+                events.stream_init(timestamp_ms, duration_ms, failed);
+            }
+        });
+    }
+
+    fn environment_id(&self, id: &str) {
+        self.with_runtime(|runtime| {
+            runtime.status.lock().unwrap_or_else(PoisonError::into_inner).environment_id = Some(id.to_owned());
+        });
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,584 @@
+//! `Client`: the native base of `LDClient`. Its evaluation methods are reached without a Python frame in between.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::Guard;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::context::PyContext;
+use super::convert::{from_python, to_python, type_name};
+use super::detail::EvaluationDetail;
+use super::flags_state::FeatureFlagsState;
+use super::flush::FlushResult;
+use super::user::{self, DictUser};
+use super::{options, registry, warn};
+use crate::client::{Answer, Client, Live, Question, StateOptions, Wanted};
+use crate::evaluation::ErrorKind;
+use crate::events::Events;
+use crate::model::{Context, Value};
+
+/// How long a wait lasts at most before Python may handle a signal.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A client; `ldclient.client.LDClient` is made of it.
+#[pyclass(frozen, subclass, weakref, name = "Client", module = "ldclient._ldclient")]
+pub struct PyClient {
+    opened: OnceLock<Opened>,
+}
+
+struct Opened {
+    client: Arc<Client>,
+    /// Values that stand for the default of a call, by flag key.
+    defaults: Option<Py<PyDict>>,
+}
+
+/// Whom a caller asks for.
+enum Caller<'a, 'py> {
+    Context(&'a Arc<Context>),
+    User(DictUser<'a, 'py>),
+}
+
+impl PyClient {
+    fn opened(&self) -> PyResult<&Opened> {
+        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("the client was not initialized: call LDClient.__init__"))
+    }
+
+    fn client(&self) -> PyResult<&Arc<Client>> {
+        self.opened().map(|opened| &opened.client)
+    }
+
+    /// What to answer from now; sees to it that waiting log lines reach Python.
+    fn live<'c>(&self, py: Python<'_>, client: &'c Client) -> Guard<Arc<Live>> {
+        let live = client.live();
+        if live.runtime.has_logs() {
+            start_drain(py);
+            // Python ran: it may have forked.
+            return client.live();
+        }
+        live
+    }
+
+    #[inline]
+    fn variation_as(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+        default: Option<&Bound<'_, PyAny>>,
+        wanted: Wanted,
+    ) -> PyResult<Py<PyAny>> {
+        self.ask(py, key, context, default, wanted, false, |value, _| Ok(value.unbind()))
+    }
+
+    #[inline]
+    fn detail_as(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+        default: Option<&Bound<'_, PyAny>>,
+        wanted: Wanted,
+    ) -> PyResult<EvaluationDetail> {
+        self.ask(py, key, context, default, wanted, true, |value, answer| {
+            Ok(EvaluationDetail::new(value.unbind(), answer.outcome, answer.flag))
+        })
+    }
+
+    /// Asks for a flag and hands the value, or the default, to `then`.
+    #[allow(clippy::too_many_arguments, reason = "the two above are all that call it")]
+    fn ask<'py, R>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        wanted: Wanted,
+        with_reason: bool,
+        then: impl FnOnce(Bound<'py, PyAny>, &Answer<'_>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let opened = self.opened()?;
+        let client = &opened.client;
+        let replaced = opened.defaults.as_ref().and_then(|defaults| defaults.bind(py).get_item(key).ok().flatten());
+        let default = replaced.as_ref().or(default);
+        let or_default = |value: Option<Bound<'py, PyAny>>| {
+            value.unwrap_or_else(|| default.map_or_else(|| py.None().into_bound(py), Clone::clone))
+        };
+        let Ok(key) = key.cast::<PyString>() else {
+            warn::once(py, "key", || format!("A flag key must be text; one of type {} was asked for, which no flag has.", type_name(key)));
+            return then(or_default(None), &Answer::error(ErrorKind::FlagNotFound));
+        };
+        let key = key.to_string_lossy();
+        let live = self.live(py, client);
+        let question = Question {
+            key: &*key,
+            default: || default.map_or(Value::Null, |default| from_python(default).unwrap_or_default()),
+            with_reason,
+            wanted,
+        };
+        let answer = match with_caller(py, context, "evaluate a flag for", |caller| match caller {
+            Caller::Context(context) => client.answer(&live, context, &question),
+            Caller::User(user) => client.answer(&live, user, &question),
+        }) {
+            Some(answer) => answer,
+            None if client.is_offline() => Answer::error(ErrorKind::ClientNotReady),
+            None => Answer::error(ErrorKind::UserNotSpecified),
+        };
+        let value = match answer.value() {
+            Some(value) => Some(typed(py, value, wanted)?),
+            None => {
+                tell_about(py, client, &key, &answer);
+                None
+            }
+        };
+        then(or_default(value), &answer)
+    }
+}
+
+/// The value as Python has it, a number in the type that was asked for.
+#[inline]
+fn typed<'py>(py: Python<'py>, value: &Value, wanted: Wanted) -> PyResult<Bound<'py, PyAny>> {
+    match (wanted, value) {
+        #[allow(clippy::cast_possible_truncation, reason = "only whole numbers in range")]
+        (Wanted::Int, Value::Float(number)) if number.abs() < 9e15 => to_python(py, &Value::Int(*number as i64)),
+        (Wanted::Int, Value::Float(_)) => to_python(py, value)?.call_method0("__int__"),
+        (Wanted::Float, Value::Int(_) | Value::BigInt(_)) => {
+            to_python(py, &Value::Float(value.as_f64().unwrap_or_default()))
+        }
+        _ => to_python(py, value),
+    }
+}
+
+/// Whose flag was asked for in vain is told once a flag and reason.
+#[cold]
+fn tell_about(py: Python<'_>, client: &Client, key: &str, answer: &Answer<'_>) {
+    use crate::evaluation::Reason::Error;
+    let Error(kind) = answer.outcome.reason else { return };
+    match kind {
+        ErrorKind::FlagNotFound => warn::once(py, &format!("unknown:{key}"), || {
+            format!("There is no feature flag with the key \"{key}\"; the default value is returned.")
+        }),
+        ErrorKind::ClientNotReady if !client.is_offline() => warn::once(py, "not-ready", || {
+            format!("Feature flag \"{key}\" was evaluated before flag data arrived; default values are returned until it does.")
+        }),
+        ErrorKind::MalformedFlag => warn::once(py, &format!("malformed:{key}"), || {
+            format!("Feature flag \"{key}\" cannot be evaluated: its data is malformed. The default value is returned.")
+        }),
+        ErrorKind::WrongType => warn::once(py, &format!("type:{key}"), || {
+            format!("Feature flag \"{key}\" has a value of another type than was asked for; the default value is returned.")
+        }),
+        _ => {}
+    }
+}
+
+/// Reads whom the caller means, and calls `then`. Says once what is wrong with it where nobody is meant.
+#[inline]
+fn with_caller<'py, R>(
+    py: Python<'py>,
+    context: Option<&Bound<'py, PyAny>>,
+    purpose: &str,
+    then: impl FnOnce(&Caller<'_, 'py>) -> R,
+) -> Option<R> {
+    let Some(context) = context else {
+        warn::once(py, &format!("nobody:{purpose}"), || format!("There is no user or context to {purpose}."));
+        return None;
+    };
+    if let Ok(context) = context.cast::<PyContext>() {
+        return match &context.get().context {
+            Ok(context) => Some(then(&Caller::Context(context))),
+            Err(error) => {
+                warn::once(py, &format!("invalid:{error}"), || format!("A context is invalid ({error}); there is nobody to {purpose}."));
+                None
+            }
+        };
+    }
+    let Ok(dict) = context.cast::<PyDict>() else {
+        warn::once(py, &format!("type:{}", type_name(context)), || {
+            format!("A user must be a dict or a Context, not {}; there is nobody to {purpose}.", type_name(context))
+        });
+        return None;
+    };
+    if is_context_json(dict) {
+        let context = user::context_from_dict(dict);
+        return match &context.context {
+            Ok(context) => Some(then(&Caller::Context(context))),
+            Err(error) => {
+                warn::once(py, &format!("invalid:{error}"), || format!("A context is invalid ({error}); there is nobody to {purpose}."));
+                None
+            }
+        };
+    }
+    let (mut holder, text) = (None, user::text_key(dict));
+    let Some(key) = user::key_of(dict, &mut holder, &text) else {
+        warn::once(py, "no key", || format!("A user has no \"key\"; there is nobody to {purpose}."));
+        return None;
+    };
+    Some(then(&Caller::User(DictUser::new(dict, key))))
+}
+
+fn is_context_json(dict: &Bound<'_, PyDict>) -> bool {
+    dict.contains(pyo3::intern!(dict.py(), "kind")).unwrap_or(false)
+}
+
+/// Either name of the argument: `context` since 8.0, `user` before.
+macro_rules! either {
+    ($context:expr, $user:expr) => {
+        $context.or($user)
+    };
+}
+
+#[pymethods]
+impl PyClient {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClient {
+        PyClient { opened: OnceLock::new() }
+    }
+
+    /// Starts the client with the options that `Config` made, and waits at most `start_wait` seconds for flags.
+    fn _open(&self, py: Python<'_>, options: &Bound<'_, PyDict>, start_wait: f64) -> PyResult<()> {
+        let settings = options::read(options)?;
+        let defaults = options.get_item("defaults")?.filter(|d| !d.is_none()).map(|d| d.cast_into::<PyDict>());
+        let defaults = defaults.transpose().map_err(|_| PyValueError::new_err("defaults must be a dict"))?;
+        let opened = Opened { client: Client::open(settings), defaults: defaults.map(Bound::unbind) };
+        registry::add(&opened.client);
+        if self.opened.set(opened).is_err() {
+            return Err(PyRuntimeError::new_err("the client was initialized already"));
+        }
+        self.wait_for_initialization(py, start_wait)?;
+        drain(py)
+    }
+
+    /// The value of a flag for a user or context; the default where there is none. Never raises.
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
+    fn variation<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        self.variation_as(py, key, either!(context, user), default, Wanted::Any)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
+    fn variation_detail<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<EvaluationDetail> {
+        self.detail_as(py, key, either!(context, user), default, Wanted::Any)
+    }
+
+    /// The value of a flag that serves booleans; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default=false))]
+    fn bool_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: bool) -> PyResult<Py<PyAny>> {
+        self.variation_as(py, key, Some(context), Some(&bound(py, default)?), Wanted::Bool)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default=false))]
+    fn bool_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: bool) -> PyResult<EvaluationDetail> {
+        self.detail_as(py, key, Some(context), Some(&bound(py, default)?), Wanted::Bool)
+    }
+
+    /// The value of a flag that serves whole numbers; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default))]
+    fn int_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.variation_as(py, key, Some(context), Some(default), Wanted::Int)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default))]
+    fn int_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<EvaluationDetail> {
+        self.detail_as(py, key, Some(context), Some(default), Wanted::Int)
+    }
+
+    /// The value of a flag that serves numbers, as a float; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default))]
+    fn float_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.variation_as(py, key, Some(context), Some(default), Wanted::Float)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default))]
+    fn float_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<EvaluationDetail> {
+        self.detail_as(py, key, Some(context), Some(default), Wanted::Float)
+    }
+
+    /// The value of a flag that serves text; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default))]
+    fn str_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.variation_as(py, key, Some(context), Some(default), Wanted::Text)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default))]
+    fn str_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<EvaluationDetail> {
+        self.detail_as(py, key, Some(context), Some(default), Wanted::Text)
+    }
+
+    /// The value of a flag that serves any JSON.
+    #[pyo3(signature = (key, context, default=None))]
+    fn json_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        self.variation_as(py, key, Some(context), default, Wanted::Any)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default=None))]
+    fn json_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: Option<&Bound<'_, PyAny>>) -> PyResult<EvaluationDetail> {
+        self.detail_as(py, key, Some(context), default, Wanted::Any)
+    }
+
+    /// All flags' values by key; None when offline, before flags arrived, and without a user.
+    #[pyo3(signature = (context=None, *, user=None))]
+    fn all_flags<'py>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let state = self.all_flags_state(py, context, false, false, false, user)?;
+        if state.valid() { state.to_values_map(py).map(|map| Some(map.into_any().unbind())) } else { Ok(None) }
+    }
+
+    /// All flags' state for a user or context, for the front end. Sends no event. Never raises.
+    #[pyo3(signature = (context=None, client_side_only=false, with_reasons=false, details_only_for_tracked_flags=false, *, user=None))]
+    fn all_flags_state<'py>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+        client_side_only: bool,
+        with_reasons: bool,
+        details_only_for_tracked_flags: bool,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<FeatureFlagsState> {
+        let client = self.client()?;
+        let live = self.live(py, client);
+        let options = StateOptions { client_side_only, with_reasons, details_only_for_tracked_flags };
+        if client.is_offline() {
+            warn::once(py, "all offline", || "all_flags_state() was called, but the client is offline; the state is empty.".to_owned());
+        } else if !live.snapshot.initialized() {
+            warn::once(py, "all early", || "all_flags_state() was called before flag data arrived; the state is empty.".to_owned());
+        } else if let Some(state) = with_caller(py, either!(context, user), "tell all flags for", |caller| match caller {
+            Caller::Context(context) => client.flags_state(&live, *context, options, now_ms()),
+            Caller::User(user) => client.flags_state(&live, user, options, now_ms()),
+        }) {
+            return Ok(FeatureFlagsState::new(state));
+        }
+        Ok(FeatureFlagsState::default())
+    }
+
+    /// Records an event of the application. Never raises, never waits.
+    ///
+    /// `track(name, user)`, `track(name, user, data, metric_value)`, and `track(name, data)` for the ambient user.
+    #[pyo3(signature = (event_name, context=None, data=None, metric_value=None, *, user=None))]
+    fn track<'py>(
+        &self,
+        py: Python<'py>,
+        event_name: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        data: Option<&Bound<'py, PyAny>>,
+        metric_value: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let mut context = either!(context, user).cloned();
+        let mut data = data.cloned();
+        // The customer's document gives the data in the place of the user.
+        let is_data = |dict: &Bound<'_, PyDict>| !dict.contains("key").unwrap_or(true) && !is_context_json(dict);
+        if data.is_none() && context.as_ref().and_then(|c| c.cast::<PyDict>().ok()).is_some_and(is_data) {
+            data = context.take();
+            let ambient = py.import("ldclient.ambient")?;
+            let current = ambient.call_method0("current")?;
+            context = Some(if current.is_none() { ambient.call_method0("anonymous_user")? } else { current });
+        }
+        let client = self.client()?;
+        let live = self.live(py, client);
+        let Some(events) = live.runtime.events() else { return Ok(()) };
+        let data = data.map(|data| data_of(&data)).filter(|data| !data.is_null());
+        let metric = metric_value.and_then(|number| match from_python(number) {
+            Ok(number @ (Value::Int(_) | Value::Float(_) | Value::BigInt(_))) => Some(number),
+            _ => {
+                warn::once(py, "metric", || format!("A metric value must be a finite number; one of type {} was left out.", type_name(number)));
+                None
+            }
+        });
+        let name = event_name.str()?;
+        let name = name.to_string_lossy();
+        with_caller(py, context.as_ref(), "track an event for", |caller| match caller {
+            Caller::Context(context) => events.track(&name, *context, data, metric),
+            Caller::User(user) => events.track(&name, user, data, metric),
+        });
+        Ok(())
+    }
+
+    /// Tells the service about a user or context. Never raises, never waits.
+    #[pyo3(signature = (context=None, *, user=None))]
+    fn identify<'py>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let client = self.client()?;
+        let live = self.live(py, client);
+        let Some(events) = live.runtime.events() else { return Ok(()) };
+        with_caller(py, either!(context, user), "identify", |caller| match caller {
+            Caller::Context(context) => events.identify(Arc::clone(context)),
+            Caller::User(user) => crate::events::Subject::to_context(user).is_some_and(|context| events.identify(context)),
+        });
+        Ok(())
+    }
+
+    /// The hash that the JavaScript SDK's secure mode asks for; "" without a user or an SDK key.
+    #[pyo3(signature = (context=None, *, user=None))]
+    fn secure_mode_hash<'py>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<String> {
+        let client = self.client()?;
+        let hash = with_caller(py, either!(context, user), "make a secure mode hash for", |caller| match caller {
+            Caller::Context(context) => client.secure_mode_hash(context.fully_qualified_key()),
+            Caller::User(user) => client.secure_mode_hash(crate::evaluation::Part::key(user)),
+        });
+        Ok(hash.unwrap_or_default())
+    }
+
+    /// Whether the client connects to nothing and answers with defaults.
+    fn is_offline(&self) -> PyResult<bool> {
+        Ok(self.client()?.is_offline())
+    }
+
+    /// Whether the client has flags to answer from.
+    fn is_initialized(&self, py: Python<'_>) -> PyResult<bool> {
+        let client = self.client()?;
+        self.live(py, client);
+        Ok(client.is_initialized())
+    }
+
+    /// Waits until the client has flags, at most so many seconds; tells whether it has.
+    fn wait_for_initialization(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let client = self.client()?.clone();
+        let end = Instant::now() + seconds(timeout)?;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if py.detach(|| client.wait_for_initialization(left.min(SLICE))) {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Without an argument: asks for the delivery of what waits, and returns None at once. With a time-out in seconds:
+    /// waits until all that was recorded before is delivered or dropped, and says what became of it.
+    #[pyo3(signature = (timeout=None))]
+    fn flush(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<FlushResult>> {
+        let client = self.client()?.clone();
+        let live = self.live(py, &client);
+        let runtime = live.runtime.clone();
+        drop(live);
+        match timeout {
+            None => {
+                runtime.events().into_iter().for_each(Events::flush);
+                Ok(None)
+            }
+            Some(timeout) => {
+                let timeout = seconds(timeout)?;
+                let report = py.detach(|| runtime.events().map(|events| events.flush_within(timeout)));
+                drain(py)?;
+                Ok(Some(FlushResult::new(report)))
+            }
+        }
+    }
+
+    /// Delivers what waits, stops all threads and closes all connections, within so many seconds. More calls do nothing.
+    #[pyo3(signature = (timeout=2.0))]
+    fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
+        let Some(opened) = self.opened.get() else { return Ok(()) };
+        let (client, timeout) = (opened.client.clone(), seconds(timeout)?);
+        py.detach(|| client.close(timeout));
+        drain(py)
+    }
+
+    /// Whether `close` was called.
+    fn is_closed(&self) -> PyResult<bool> {
+        Ok(self.client()?.is_closed())
+    }
+
+    /// Starts the client anew in a forked process, which the next call would do by itself, and waits for flags.
+    #[pyo3(signature = (start_wait=5.0))]
+    fn postfork(&self, py: Python<'_>, start_wait: f64) -> PyResult<()> {
+        self.wait_for_initialization(py, start_wait).map(drop)
+    }
+
+    /// How the client is doing, as a dict: see the documentation for its members.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let client = self.client()?;
+        let live = self.live(py, client);
+        super::stats::to_dict(py, &live.runtime.stats(live.snapshot.size()), client)
+    }
+}
+
+fn bound(py: Python<'_>, value: bool) -> PyResult<Bound<'_, PyAny>> {
+    Ok(value.into_pyobject(py)?.to_owned().into_any())
+}
+
+/// The data of an event. A member that cannot be sent costs only itself.
+fn data_of(data: &Bound<'_, PyAny>) -> Value {
+    let py = data.py();
+    match data.cast::<PyDict>() {
+        Ok(dict) => {
+            let members = dict.iter().filter_map(|(name, value)| {
+                let name = name.str().ok()?.to_string_lossy().into_owned();
+                match from_python(&value) {
+                    Ok(value) => Some((name.into(), value)),
+                    Err(why) => {
+                        warn::attribute_not_sent(py, &name, &why);
+                        None
+                    }
+                }
+            });
+            Value::Object(members.collect())
+        }
+        Err(_) => from_python(data).unwrap_or_else(|why| {
+            warn::attribute_not_sent(py, "data", &why);
+            Value::Null
+        }),
+    }
+}
+
+/// Seconds as a span of time; negative ones count as none, endless ones as a year.
+fn seconds(seconds: f64) -> PyResult<Duration> {
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err("a time-out must be a number of seconds"));
+    }
+    Ok(Duration::from_secs_f64(seconds.clamp(0.0, 31_536_000.0)))
+}
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Lets waiting log lines reach Python's logging from a thread of their own.
+#[cold]
+fn start_drain(py: Python<'_>) {
+    drop(py.import("ldclient.logs").and_then(|logs| logs.call_method0("start_drain")));
+}
+
+/// Emits waiting log lines now, on this thread, which waited anyway.
+fn drain(py: Python<'_>) -> PyResult<()> {
+    py.import("ldclient.logs")?.call_method0("drain").map(drop)
+}

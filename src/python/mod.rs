@@ -1,0 +1,42 @@
+//! The boundary to Python: conversions both ways in one file, one class a file. The only folder that knows pyo3.
+//! What is public, and under which name, is `python/ldclient`'s question.
+
+mod client;
+mod context;
+mod convert;
+mod detail;
+mod flags_state;
+mod flush;
+mod options;
+mod registry;
+mod stats;
+mod user;
+mod warn;
+
+use std::path::PathBuf;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Reads flag files as the file data source does, and returns what they hold together as JSON text.
+#[pyfunction]
+fn read_flag_files(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<String> {
+    py.detach(|| crate::source::read_files(&paths)).map_err(PyValueError::new_err)
+}
+
+/// The native core of the ldclient package. Everything public is in `ldclient`.
+#[pymodule]
+fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    crate::client::fork::install();
+    module.add("VERSION", options::VERSION)?;
+    module.add_class::<client::PyClient>()?;
+    module.add_class::<context::PyContext>()?;
+    module.add_class::<context::PyContextBuilder>()?;
+    module.add_class::<context::PyContextMultiBuilder>()?;
+    module.add_class::<detail::EvaluationDetail>()?;
+    module.add_class::<flags_state::FeatureFlagsState>()?;
+    module.add_class::<flush::FlushResult>()?;
+    module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
+    module.add_function(wrap_pyfunction!(registry::close_all, module)?)?;
+    module.add_function(wrap_pyfunction!(registry::take_log_records, module)?)
+}

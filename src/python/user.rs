@@ -1,0 +1,240 @@
+//! Users as dicts. An old-style user (a dict without `kind`) is read in place: evaluation takes only the attributes
+//! that clauses name, and the dict is converted whole only for an event that carries it. Nothing in it is changed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
+
+use super::context::PyContext;
+use super::convert::{from_python, type_name};
+use super::warn;
+use crate::evaluation::{Operand, Part, Subject};
+use crate::events;
+use crate::model::{AttributeRef, Context, ContextError, Individual, Kind, Parts, Value};
+
+/// The built-in attributes that stand beside `custom`.
+const BUILT_IN: [&str; 9] = ["key", "name", "anonymous", "firstName", "lastName", "email", "country", "avatar", "ip"];
+
+/// A dict user, read in place. It lives for one call.
+pub struct DictUser<'a, 'py> {
+    dict: &'a Bound<'py, PyDict>,
+    key: &'a str,
+}
+
+impl<'a, 'py> DictUser<'a, 'py> {
+    pub fn new(dict: &'a Bound<'py, PyDict>, key: &'a str) -> DictUser<'a, 'py> {
+        DictUser { dict, key }
+    }
+}
+
+/// The user's key as text; `None` when it has none.
+pub fn key_of<'a>(dict: &Bound<'_, PyDict>, holder: &'a mut Option<String>, text: &'a Option<Bound<'_, PyString>>) -> Option<&'a str> {
+    if let Some(text) = text {
+        return Some(match text.to_string_lossy() {
+            Cow::Borrowed(key) => key,
+            Cow::Owned(key) => holder.insert(key),
+        });
+    }
+    let key = dict.get_item(intern!(dict.py(), "key")).ok().flatten().filter(|key| !key.is_none())?;
+    Some(holder.insert(key.str().ok()?.to_string_lossy().into_owned()))
+}
+
+/// The key if it is text already, which then need not be copied.
+pub fn text_key<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyString>> {
+    dict.get_item(intern!(dict.py(), "key")).ok().flatten()?.cast_into::<PyString>().ok()
+}
+
+impl Subject for DictUser<'_, '_> {
+    type Part = Self;
+
+    fn part(&self, kind: &Kind) -> Option<&Self> {
+        (*kind == Kind::User).then_some(self)
+    }
+
+    fn any_kind(&self, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        test("user")
+    }
+}
+
+impl Part for DictUser<'_, '_> {
+    fn key(&self) -> &str {
+        self.key
+    }
+
+    fn with_attribute<R>(&self, name: &str, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R {
+        let found = match name {
+            "key" => return then(Some(Operand::Str(self.key))),
+            "kind" => return then(Some(Operand::Str("user"))),
+            name if BUILT_IN.contains(&name) => self.dict.get_item(name).ok().flatten(),
+            name => custom_of(self.dict).and_then(|custom| custom.get_item(name).ok().flatten()),
+        };
+        let found = found.filter(|value| !value.is_none());
+        match (name, found) {
+            ("anonymous", found) => {
+                let anonymous = found.is_some_and(|value| value.cast_exact::<PyBool>().is_ok_and(|b| b.is_true()));
+                then(Some(Operand::Bool(anonymous)))
+            }
+            (_, None) => then(None),
+            (name, Some(value)) => with_operand(name, &value, then),
+        }
+    }
+}
+
+fn with_operand<R>(name: &str, object: &Bound<'_, PyAny>, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R {
+    if let Ok(text) = object.cast::<PyString>() {
+        return then(Some(Operand::Str(&text.to_string_lossy())));
+    }
+    if let Ok(value) = object.cast_exact::<PyBool>() {
+        return then(Some(Operand::Bool(value.is_true())));
+    }
+    if let Ok(number) = object.cast_exact::<PyInt>()
+        && let Ok(number) = number.extract::<i64>()
+    {
+        return then(Some(Operand::Int(number)));
+    }
+    if let Ok(number) = object.cast_exact::<PyFloat>()
+        && number.value().is_finite()
+    {
+        return then(Some(Operand::Float(number.value())));
+    }
+    match from_python(object) {
+        Ok(Value::String(text)) if name == "name" => then(Some(Operand::Str(&text))),
+        Ok(value) => then(Operand::new(&value)),
+        Err(why) => {
+            warn::attribute_not_sent(object.py(), name, &why);
+            then(None)
+        }
+    }
+}
+
+fn custom_of<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyDict>> {
+    dict.get_item(intern!(dict.py(), "custom")).ok().flatten()?.cast_into::<PyDict>().ok()
+}
+
+impl events::Subject for DictUser<'_, '_> {
+    fn key_hash(&self) -> u64 {
+        Context::hash_of_key(self.key)
+    }
+
+    fn each_kind(&self, f: &mut dyn FnMut(&str)) {
+        f("user");
+    }
+
+    fn to_context(&self) -> Option<Arc<Context>> {
+        Context::new(vec![Individual::user(parts_of_user(self.dict, self.key))]).ok().map(Arc::new)
+    }
+}
+
+/// A dict with `kind`: the JSON form of a context.
+pub fn context_from_dict(dict: &Bound<'_, PyDict>) -> PyContext {
+    let read = |dict: &Bound<'_, PyDict>| {
+        let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(dict.len());
+        for (name, value) in dict.iter() {
+            let Ok(name) = name.cast_into::<PyString>() else { continue };
+            let name: Box<str> = name.to_string_lossy().into();
+            match from_python(&value) {
+                Ok(value) => members.push((name, value)),
+                Err(why) => warn::attribute_not_sent(dict.py(), &name, &why),
+            }
+        }
+        Value::Object(members.into())
+    };
+    let kind = dict.get_item("kind").ok().flatten();
+    let multi = kind.is_some_and(|kind| kind.cast::<PyString>().is_ok_and(|kind| kind == "multi"));
+    let value = if multi {
+        // The parts are read like contexts, so that a bad attribute costs only itself.
+        let members = dict.iter().filter_map(|(name, value)| {
+            let name: Box<str> = name.cast::<PyString>().ok()?.to_string_lossy().into();
+            let value = match value.cast::<PyDict>() {
+                Ok(part) => read(part),
+                Err(_) => from_python(&value).unwrap_or_default(),
+            };
+            Some((name, value))
+        });
+        Value::Object(members.collect())
+    } else {
+        read(dict)
+    };
+    PyContext::new(Context::from_value(value))
+}
+
+/// An old-style user as a context.
+pub fn context_from_user(dict: &Bound<'_, PyDict>) -> PyContext {
+    let (mut holder, text) = (None, text_key(dict));
+    match key_of(dict, &mut holder, &text) {
+        Some(key) => PyContext::new(Context::new(vec![Individual::user(parts_of_user(dict, key))])),
+        None => PyContext::new(Err(ContextError("a user must have a key".to_owned()))),
+    }
+}
+
+/// All of a dict user. What cannot be used is left out with one warning that says what to do.
+fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
+    let py = dict.py();
+    let mut parts = Parts { key: key.into(), ..Parts::default() };
+    for (name, value) in dict.iter() {
+        let Ok(name) = name.cast_into::<PyString>() else { continue };
+        let name = name.to_string_lossy();
+        if value.is_none() {
+            continue;
+        }
+        match &*name {
+            "key" => {}
+            "custom" => match value.cast::<PyDict>() {
+                Ok(custom) => add_custom(custom, &mut parts),
+                Err(_) => warn::once(py, "custom", || format!("The \"custom\" of a user must be a dict; one of type {} was ignored.", type_name(&value))),
+            },
+            "privateAttributeNames" => parts.private = private_names(&value),
+            "anonymous" => match value.cast_exact::<PyBool>() {
+                Ok(anonymous) => parts.anonymous = anonymous.is_true(),
+                Err(_) => warn::once(py, "anonymous", || format!("The attribute \"anonymous\" of a user must be True or False; a value of type {} was ignored.", type_name(&value))),
+            },
+            "secondary" => warn::once(py, "secondary", || "The attribute \"secondary\" of a user has no effect any more and was ignored.".to_owned()),
+            built_in if BUILT_IN.contains(&built_in) => match from_python(&value) {
+                Ok(Value::String(text)) if built_in == "name" => parts.name = Some(text),
+                Ok(other) if built_in == "name" => parts.name = Some(other.to_json().into()),
+                Ok(Value::Null) => {}
+                Ok(value) => parts.attributes.push((built_in.into(), value)),
+                Err(why) => warn::attribute_not_sent(py, built_in, &why),
+            },
+            other => warn::once(py, &format!("top:{other}"), || format!("The attribute \"{other}\" of a user is not built in and was ignored: put it under \"custom\".")),
+        }
+    }
+    parts
+}
+
+fn add_custom(custom: &Bound<'_, PyDict>, parts: &mut Parts) {
+    let py = custom.py();
+    for (name, value) in custom.iter() {
+        let Ok(name) = name.str() else { continue };
+        let name = name.to_string_lossy();
+        if BUILT_IN.contains(&&*name) || matches!(&*name, "" | "kind" | "_meta") {
+            warn::once(py, &format!("custom:{name}"), || format!("The attribute \"{name}\" under a user's \"custom\" has a built-in name and was ignored."));
+            continue;
+        }
+        match from_python(&value) {
+            Ok(Value::Null) => {}
+            Ok(value) => parts.attributes.push((name.into(), value)),
+            Err(why) => warn::attribute_not_sent(py, &name, &why),
+        }
+    }
+}
+
+/// The names are literal: one with a slash is no path.
+fn private_names(value: &Bound<'_, PyAny>) -> Vec<Box<str>> {
+    match from_python(value) {
+        Ok(Value::Array(names)) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter_map(|name| AttributeRef::literal(name).ok())
+            .map(|reference| reference.as_str().into())
+            .collect(),
+        _ => {
+            // Better no attribute than a private one.
+            warn::once(value.py(), "private", || "The \"privateAttributeNames\" of a user must be a list of names; another type was ignored.".to_owned());
+            Vec::new()
+        }
+    }
+}
