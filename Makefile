@@ -144,9 +144,9 @@ _test-new: .venv/.wheel
 # Both look at the wheel that a user would install, not at the source tree.
 _typing: .venv/.wheel
 	@$(say) 'Stub of the native module against the module itself'
-	@$(PYTHON) -m mypy.stubtest --concise --mypy-config-file /dev/null --allowlist .stubtest-allowlist ldclient._ldclient
+	@$(PYTHON) -m mypy.stubtest --concise --allowlist .stubtest-allowlist ldclient._ldclient
 	@$(say) 'Types a caller sees'
-	@$(PYTHON) -m mypy --config-file /dev/null --strict tests/python/typed
+	@$(PYTHON) -m mypy --config-file= --strict tests/python/typed
 
 _lint: _lint-rust _lint-python _lint-supply
 
