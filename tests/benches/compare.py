@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import shlex
 import statistics
 import subprocess
 import sys
@@ -158,10 +157,11 @@ def report(cases: list[Case], versions: dict[str, Any], rounds: int) -> str:
         f"ldclient-rs {versions['ours']['version']} on Python {versions['ours']['python']}, "
         f"launchdarkly-server-sdk {versions['reference']['version']} on Python {versions['reference']['python']}.",
         "",
-        f"Command: `make bench`, which ran `python {shlex.join(['tests/benches/compare.py', '--rounds', str(rounds)])}`. "
+        f"Command: `make bench`, which runs `tests/benches/compare.py --rounds {rounds}`. "
         "Events on and delivered, the same number of evaluations and events counted by the sink for both.",
         "Nanoseconds a call: what the caller waits / processor time of the whole process until everything is "
-        f"delivered, medians of {rounds} rounds. Ratio: processor time, median of the ratios within a round (min..max).",
+        f"delivered, medians of {rounds} rounds. "
+        "Ratio: processor time, median of the ratios within a round (min..max).",
         "",
         "| case | calls | launchdarkly-server-sdk | ldclient-rs | ratio | times less |",
         "|---|---:|---:|---:|---:|---:|",
@@ -193,7 +193,9 @@ def main() -> int:
         service = stack.enter_context(Process("service", sys.executable, str(HERE / "service.py")))
         address = f"http://127.0.0.1:{service.read()}"
         worker = str(HERE / "worker.py")
-        reference = stack.enter_context(Process("reference", options.reference, worker, "reference", address, "contexts"))
+        reference = stack.enter_context(
+            Process("reference", options.reference, worker, "reference", address, "contexts")
+        )
         python, users = (options.reference, "contexts") if options.control else (options.ours, "dicts")
         ours = stack.enter_context(Process("ours", python, worker, "ours", address, users))
         try:

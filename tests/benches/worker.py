@@ -15,9 +15,8 @@ from collections.abc import Callable
 from itertools import cycle, repeat
 from typing import Any
 
-import workload
-
 import ldclient
+import workload
 from ldclient import Context
 from ldclient.client import LDClient
 from ldclient.config import Config
@@ -39,11 +38,11 @@ def loops(client: Any, takes_dicts: bool) -> dict[str, Callable[[int], None]]:
 
     def by_dict(key: str, default: object) -> Callable[[int], None]:
         def straight(calls: int) -> None:
-            for user, _ in zip(cycle(users), repeat(None, calls)):  # noqa: B905 (strict would read one user more)
+            for user, _ in zip(cycle(users), repeat(None, calls)):
                 variation(key, user, default)
 
         def built(calls: int) -> None:
-            for user, _ in zip(cycle(users), repeat(None, calls)):  # noqa: B905
+            for user, _ in zip(cycle(users), repeat(None, calls)):
                 variation(key, Context.from_dict(user), default)
 
         return straight if takes_dicts else built

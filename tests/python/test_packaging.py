@@ -1,4 +1,4 @@
-"""The installed distribution: its name, version, dependencies and files. Leaves the meaning of the code to other tests."""
+"""The installed distribution: its version, dependencies and files. Leaves what the code means to other tests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import ldclient
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,9 +76,20 @@ def test_every_public_module_lists_its_names_and_has_them(name: str) -> None:
 @pytest.mark.timeout(600)
 def test_pip_installs_the_source_tree_and_the_result_runs_on_the_standard_library_alone(tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-build-isolation"]
-        # An index that leads nowhere: a dependency could not be had, so one that is asked for fails the test.
-        + ["--no-index", "--target", str(tmp_path), str(ROOT)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-build-isolation",
+            # Nothing can be downloaded, so a dependency that is asked for fails the test.
+            "--no-index",
+            "--target",
+            str(tmp_path),
+            str(ROOT),
+        ],
         check=True,
         timeout=590,
         env={**os.environ, "PATH": path_with_tools()},

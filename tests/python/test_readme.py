@@ -18,9 +18,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import pytest
-
 import ldclient
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -102,7 +101,8 @@ def run(section: Section, page: str, folder: Path) -> subprocess.CompletedProces
 
 def environment() -> dict[str, str]:
     """No setting of the person who runs the tests reaches an example."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "LAUNCHDARKLY_", "PYTHON"))}
+    private = ("LD_", "LAUNCHDARKLY_", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(private)}
 
 
 def examples() -> list[object]:
@@ -200,7 +200,8 @@ def test_a_remark_holds_for_the_block_right_after_it_only() -> None:
 
 
 def test_a_named_block_is_a_file_of_the_example(tmp_path: Path) -> None:
-    section = one('<!-- file: flags.json -->\n```json\n{}\n```\n```python\nassert open("flags.json").read() == "{}\\n"\n```\n')
+    named = "<!-- file: flags.json -->\n```json\n{}\n```\n"
+    section = one(named + '```python\nassert open("flags.json").read() == "{}\\n"\n```\n')
     # The warning about the file that is never closed shows that warnings are errors.
     ran = run(section, "page.md", tmp_path)
     assert "ResourceWarning" in ran.stderr
