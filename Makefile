@@ -64,8 +64,8 @@ endif
 endif
 
 $(FOUND): .ci/interpreters
-	@command -v cargo >/dev/null || { \
-	  echo 'cargo was not found. Install Rust 1.88 or newer with rustup (https://rustup.rs), then open a new shell.' >&2; exit 1; }
+	@cargo --version >/dev/null 2>&1 || { \
+	  echo 'No working cargo was found. Install Rust 1.88 or newer with rustup (https://rustup.rs), then open a new shell.' >&2; exit 1; }
 	@command -v cc >/dev/null || { \
 	  echo 'No C compiler (cc) was found. On Debian or Ubuntu: apt-get install build-essential' >&2; exit 1; }
 	@mkdir -p $(@D)
