@@ -1,0 +1,174 @@
+# Everything that builds, checks and runs the project. `make help` lists it; CI calls the same targets.
+#
+# Nothing outside this folder is touched. Environments live in .venv (the newest Python found, with all tools) and
+# .venv-X.Y (the oldest, for its tests); what was found and built is remembered, so a second run starts at once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+PYTHON := .venv/bin/python
+# Test processes at a time.
+WORKERS ?= 2
+FOUND := .cache/make/interpreters.mk
+
+# $(call timed,target): makes the target and says how long it took, also when it fails.
+define timed
++@begin=$$(date +%s); status=0; $(MAKE) --no-print-directory $(1) || status=$$?; \
+  took=$$(($$(date +%s) - begin)); \
+  if [ $$status -eq 0 ]; then verdict=done; else verdict=FAILED; fi; \
+  printf 'make %s: %s in %d min %02d s\n' $@ $$verdict $$((took / 60)) $$((took % 60)); exit $$status
+endef
+say = printf '\n--- %s\n'
+
+.PHONY: help demo test lint bench build clean
+help: ## list the targets
+	@printf 'make <target>, where <target> is\n'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: ## build everything and run examples/demo.py
+	$(call timed,_demo)
+
+test: ## Rust tests, Python tests on the oldest and the newest Python found, stub and typing checks
+	$(call timed,_test)
+
+lint: ## formatting, clippy, rustdoc, ruff, mypy, and cargo-deny where it is installed
+	$(call timed,_lint)
+
+bench: ## compare with launchdarkly-server-sdk 9.20: CPU for each call, until events are delivered
+	$(call timed,_bench)
+
+build: ## build the wheel into dist/ and install it into .venv
+	$(call timed,_build)
+
+clean: ## remove whatever these targets made
+	@begin=$$(date +%s); rm -rf target dist .venv .venv-* .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache; \
+	  printf 'make clean: done in 0 min %02d s\n' $$(($$(date +%s) - begin))
+
+# ------------------------------------------------------------------------------------------------ interpreters
+
+# `help` and `clean` need no Python; everything else begins by finding some.
+ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
+include $(FOUND)
+# A Python that has gone away since is looked for anew.
+ifneq ($(NEWEST),)
+ifneq ($(words $(wildcard $(PYTHON_$(NEWEST)) $(PYTHON_$(OLDEST)))),$(if $(filter $(NEWEST),$(OLDEST)),1,2))
+$(shell rm -f $(FOUND))
+endif
+endif
+endif
+
+$(FOUND): .ci/interpreters
+	@cargo --version >/dev/null 2>&1 || { \
+	  echo 'No working cargo was found. Install Rust 1.88 or newer with rustup (https://rustup.rs), then open a new shell.' >&2; exit 1; }
+	@command -v cc >/dev/null || { \
+	  echo 'No C compiler (cc) was found. On Debian or Ubuntu: apt-get install build-essential' >&2; exit 1; }
+	@mkdir -p $(@D)
+	@.ci/interpreters >$@.new || { \
+	  echo 'No Python 3.10 to 3.14 that can make virtual environments was found.' >&2; \
+	  echo 'On Debian or Ubuntu: apt-get install python3 python3-venv; elsewhere: pyenv install 3.13' >&2; exit 1; }
+	@{ sed 's/^\([^ ]*\) \(.*\)/PYTHON_\1 := \2/' $@.new; \
+	  printf 'OLDEST := %s\n' "$$(head -n 1 $@.new | cut -d' ' -f1)"; \
+	  printf 'NEWEST := %s\n' "$$(tail -n 1 $@.new | cut -d' ' -f1)"; } >$@.part
+	@printf 'Python: %s\n' "$$(cut -d' ' -f1 $@.new | tr '\n' ' ')"
+	@rm $@.new; mv $@.part $@
+
+# ------------------------------------------------------------------------------------------------ environments
+
+# What a wheel is made of. The list is kept in a file that changes when a source comes or goes.
+SOURCES := $(shell find src python -type f -not -path '*/__pycache__/*' -not -name '*.so' | LC_ALL=C sort) \
+  Cargo.toml Cargo.lock pyproject.toml README.md LICENSE
+SOURCE_LIST := .cache/make/sources
+ifneq ($(file <$(SOURCE_LIST)),$(SOURCES))
+$(shell mkdir -p $(dir $(SOURCE_LIST)))
+$(file >$(SOURCE_LIST),$(SOURCES))
+endif
+
+# $(call environment,folder,version,groups): an environment with tools, and the wheel built for it and installed.
+define environment
+$(1)/.tools: pyproject.toml $(FOUND)
+	@$$(say) 'Python $(2): tools into $(1)'
+	@$(1)/bin/python -c 'import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(2)")' 2>/dev/null \
+	  || '$$(PYTHON_$(2))' -m venv --clear $(1)
+	@$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(1)/bin/python -m pip install --quiet $(foreach group,$(3),--group $(group))
+	@touch $$@
+
+$(1)/.wheel: $(1)/.tools .venv/.tools $(SOURCES) $(SOURCE_LIST)
+	@$$(say) 'Python $(2): the wheel'
+	@rm -rf dist/$(2)
+	@.venv/bin/maturin build --release --out dist/$(2) --interpreter $(1)/bin/python
+	@$(1)/bin/python -m pip install --quiet --no-deps --force-reinstall dist/$(2)/*.whl
+	@touch $$@
+endef
+$(eval $(call environment,.venv,$(NEWEST),dev))
+ifneq ($(OLDEST),$(NEWEST))
+$(eval $(call environment,.venv-$(OLDEST),$(OLDEST),test))
+OLD := .venv-$(OLDEST)
+endif
+
+# ------------------------------------------------------------------------------------------------ what the targets do
+
+.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench
+
+_build: .venv/.wheel
+	@ls dist/$(NEWEST)/*.whl
+
+_demo: .venv/.wheel
+	@$(say) 'examples/demo.py'
+	@$(PYTHON) examples/demo.py
+
+# The oldest goes first, so that the compiled parts left behind are those of .venv: tests that build the package anew
+# find them.
+_test: _test-rust _test-old _test-new _typing
+
+_test-rust:
+	@$(say) 'Rust tests, without Python'
+	@cargo test --locked
+
+_test-old: $(if $(OLD),$(OLD)/.wheel)
+ifneq ($(OLD),)
+	@$(say) 'Python tests on $(OLDEST)'
+	@$(OLD)/bin/python -m pytest -n $(WORKERS) -m 'not once'
+endif
+
+_test-new: .venv/.wheel
+	@$(say) 'Python tests on $(NEWEST)'
+	@$(PYTHON) -m pytest -n $(WORKERS)
+
+# Both look at the wheel that a user would install, not at the source tree.
+_typing: .venv/.wheel
+	@$(say) 'Stub of the native module against the module itself'
+	@$(PYTHON) -m mypy.stubtest --concise --allowlist .stubtest-allowlist ldclient._ldclient
+	@$(say) 'Types a caller sees'
+	@$(PYTHON) -m mypy --config-file= --strict tests/python/typed
+
+_lint: _lint-rust _lint-python _lint-supply
+
+_lint-rust: export PYO3_PYTHON := $(CURDIR)/$(PYTHON)
+_lint-rust: .venv/.tools
+	@$(say) 'cargo fmt, clippy without and with Python, rustdoc'
+	@cargo fmt --check
+	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --locked --all-targets --features python -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features python
+
+_lint-python: .venv/.tools
+	@$(say) 'ruff, mypy'
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+_lint-supply:
+	@$(say) 'Licences and advisories'
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked --all-features check; \
+	  else echo 'Not checked: cargo-deny is not installed (cargo install --locked cargo-deny).'; fi
+
+_bench: .venv/.wheel
+	@$(say) 'Against launchdarkly-server-sdk 9.20'
+	@$(PYTHON) tests/benches/compare.py --ours $(PYTHON) --reference "$$(tests/reference_env | tail -n 1)"
