@@ -16,18 +16,18 @@ use std::time::Duration;
 use ureq::config::{AutoHeaderValue, Config, RedirectAuthHeaders};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
-use ureq::{Agent, AsSendBody, Body, BodyReader, Error, Timeout};
+use ureq::{Agent, AsSendBody, Body, BodyReader, Error};
 
 use super::connect::{TcpConnector, TlsConnector};
 use super::forward::ForwardConnector;
-use super::resolver::{BoundedResolver, LookupFailure, Lookups};
+use super::resolver::{BoundedResolver, Lookups};
 use super::{Failure, Options, proxy, tls};
 
 /// Ten streams with the agent's default of 128 KiB would cost 4 MiB.
 const BUFFER: usize = 16 * 1024;
 const MAX_REDIRECTS: u32 = 5;
 /// However slowly its bytes trickle, a whole answer ends.
-const WHOLE_BODY: Duration = Duration::from_secs(10 * 60);
+pub(super) const WHOLE_BODY: Duration = Duration::from_secs(10 * 60);
 
 /// The HTTP client of one generation. Clones share everything, [`Http::shut_down`] included.
 #[derive(Clone)]
@@ -203,8 +203,7 @@ impl Http {
             (header::CACHE_CONTROL, "no-cache"),
         ];
         let request = self.request(Method::GET, url, headers, &fixed, ())?;
-        let host = authority(request.uri()).to_owned();
-        let proxy = self.proxy(request.uri())?;
+        let (proxy, host) = self.route(request.uri())?;
         let agent = &self.inner.agent;
         let request = agent
             .configure_request(request)
@@ -266,15 +265,21 @@ impl Http {
         Ok(request)
     }
 
-    fn proxy(&self, uri: &Uri) -> Result<Option<ureq::Proxy>, Failure> {
+    /// The proxy to go through, and what messages call the way to the target.
+    fn route(&self, uri: &Uri) -> Result<(Option<ureq::Proxy>, String), Failure> {
         let options = &self.inner.options;
-        proxy::proxy_for(
-            &uri.to_string(),
-            options.proxy.as_deref(),
-            &options.environment,
-        )
-        .map(|url| proxy::parse(&url).map_err(Failure::Proxy))
-        .transpose()
+        let host = authority(uri).to_owned();
+        let chosen = options.proxy.as_deref();
+        let Some(url) = proxy::proxy_for(&uri.to_string(), chosen, &options.environment) else {
+            return Ok((None, host));
+        };
+        let proxy = proxy::parse(&url).map_err(Failure::Proxy)?;
+        let host = format!(
+            "{host} (through the proxy {}:{})",
+            proxy.host(),
+            proxy.port()
+        );
+        Ok((Some(proxy), host))
     }
 
     fn whole<B: AsSendBody>(
@@ -284,8 +289,7 @@ impl Http {
     ) -> Result<Response, Failure> {
         let options = &self.inner.options;
         let agent = &self.inner.agent;
-        let host = authority(request.uri()).to_owned();
-        let proxy = self.proxy(request.uri())?;
+        let (proxy, host) = self.route(request.uri())?;
         let request = agent
             .configure_request(request)
             .proxy(proxy)
@@ -314,54 +318,8 @@ impl Http {
         if self.is_closed() {
             return Failure::Closed;
         }
-        let connect_limit = self.inner.options.connect_timeout;
-        match error {
-            Error::Timeout(Timeout::Resolve) => Failure::Timeout(format!(
-                "the name of {host} was not looked up within {connect_limit:?}"
-            )),
-            Error::Timeout(Timeout::Connect) => {
-                Failure::Timeout(format!("no connection to {host} within {connect_limit:?}"))
-            }
-            Error::Timeout(Timeout::PerRead | Timeout::RecvResponse) => {
-                Failure::Timeout(format!("no answer from {host} within {read_limit:?}"))
-            }
-            Error::Timeout(Timeout::RecvBody) => Failure::Timeout(format!(
-                "the answer from {host} did not end within {WHOLE_BODY:?}"
-            )),
-            Error::Timeout(_) => Failure::Timeout(format!("sending to {host} took too long")),
-            Error::BodyExceedsLimit(_) => Failure::TooLarge,
-            Error::HostNotFound => Failure::Network(format!("the name of {host} has no address")),
-            Error::ConnectionFailed => Failure::Network(format!("no connection to {host}")),
-            Error::ConnectProxyFailed(reason) => Failure::Proxy(proxy_refusal(&reason)),
-            Error::InvalidProxyUrl => Failure::Proxy("the proxy is not a valid URL".to_owned()),
-            Error::Rustls(error) => of_tls(&error, host),
-            Error::Io(error) => of_io(&error, host),
-            Error::Decompress(_, error) => match error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<Error>())
-            {
-                Some(Error::BodyExceedsLimit(_)) => Failure::TooLarge,
-                _ => Failure::Network(format!("the compressed answer from {host} is damaged")),
-            },
-            Error::Other(error) => match error.downcast_ref::<LookupFailure>() {
-                Some(failure) => Failure::Network(failure.to_string()),
-                None => Failure::Network(format!("no connection to {host}")),
-            },
-            Error::Protocol(error) => {
-                Failure::Network(format!("the answer from {host} is not valid HTTP: {error}"))
-            }
-            Error::LargeResponseHeader(..) => Failure::Network(format!(
-                "the headers of the answer from {host} are too large"
-            )),
-            Error::RedirectFailed | Error::TooManyRedirects => {
-                Failure::Network(format!("a redirect from {host} cannot be followed"))
-            }
-            // Its text holds the URL, and with it whatever credentials someone wrote there.
-            Error::BadUri(_) => Failure::Invalid(format!("a URL of {host} cannot be used")),
-            Error::Http(_) => Failure::Invalid("the request cannot be sent as it is".to_owned()),
-            Error::Tls(reason) => Failure::Network(format!("TLS with {host} failed: {reason}")),
-            other => Failure::Network(format!("the request to {host} failed: {other}")),
-        }
+        let connect = self.inner.options.connect_timeout;
+        Failure::of_request(error, host, connect, read_limit)
     }
 }
 
@@ -386,58 +344,6 @@ impl Read for StreamBody {
                 .failure(Error::from(error), &self.host, self.idle)
                 .into_io()),
         }
-    }
-}
-
-fn of_io(error: &io::Error, host: &str) -> Failure {
-    if let Some(error) = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        return of_tls(error, host);
-    }
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            Failure::Network(format!("{host} ended the connection early"))
-        }
-        _ => Failure::Network(format!("the connection to {host} failed: {error}")),
-    }
-}
-
-fn of_tls(error: &rustls::Error, host: &str) -> Failure {
-    use rustls::AlertDescription as Alert;
-    use rustls::Error as Tls;
-    match error {
-        Tls::InvalidCertificate(reason) => {
-            Failure::Certificate(format!("the certificate of {host} is not trusted: {reason}"))
-        }
-        Tls::NoCertificatesPresented => Failure::Certificate(format!("{host} presented no certificate")),
-        Tls::AlertReceived(
-            alert @ (Alert::CertificateRequired
-            | Alert::NoCertificate
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied),
-        ) => Failure::Certificate(format!("{host} does not accept our certificate: {alert:?}")),
-        // What the platform's verifier says where the system has no certificates at all.
-        Tls::General(reason) if reason.contains("No CA certificates") => Failure::Certificate(
-            "this system has no certificates to trust; name a CA file (ca_certs) or set SSL_CERT_FILE".to_owned(),
-        ),
-        error => Failure::Network(format!("TLS with {host} failed: {error}")),
-    }
-}
-
-fn proxy_refusal(reason: &str) -> String {
-    match reason.rsplit('/').next() {
-        Some("407") => "the proxy wants other credentials (status 407)".to_owned(),
-        Some(status) if status.parse::<u16>().is_ok() => {
-            format!("the proxy refused the connection (status {status})")
-        }
-        _ => "the proxy did not answer".to_owned(),
     }
 }
 

@@ -23,6 +23,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use super::Failure;
+
 const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 /// `ureq` keeps that many addresses.
 const MAX_ADDRESSES: usize = 16;
@@ -48,23 +50,22 @@ pub(super) enum LookupFailure {
     Closed,
     TimedOut,
     /// What the system said of the name.
-    NotFound {
-        host: String,
-        reason: String,
-    },
+    NotFound(String),
 }
 
-impl fmt::Display for LookupFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl LookupFailure {
+    fn of_host(self, host: &str, limit: Duration) -> Failure {
         match self {
-            Self::Closed => f.write_str("the client is closed"),
-            Self::TimedOut => f.write_str("the name was not looked up in time"),
-            Self::NotFound { host, reason } => write!(f, "the name {host} was not found: {reason}"),
+            Self::Closed => Failure::Closed,
+            Self::TimedOut => Failure::Timeout(format!(
+                "the name {host} was not looked up within {limit:?}"
+            )),
+            Self::NotFound(reason) => {
+                Failure::Network(format!("the name {host} was not found: {reason}"))
+            }
         }
     }
 }
-
-impl std::error::Error for LookupFailure {}
 
 /// The look-ups of one process.
 pub(super) struct Lookups {
@@ -142,7 +143,7 @@ impl Lookups {
                     .unwrap_or_else(PoisonError::into_inner)
                     .clone();
                 if let Some(answer) = answer {
-                    return answer.map_err(|reason| not_found(name, reason));
+                    return answer.map_err(LookupFailure::NotFound);
                 }
             } else {
                 match current.as_ref() {
@@ -155,7 +156,9 @@ impl Lookups {
                         });
                         if let Some(ask) = ask.take() {
                             self.start(&lookup, ask).map_err(|error| {
-                                not_found(name, format!("no thread could be started ({error})"))
+                                LookupFailure::NotFound(format!(
+                                    "no thread could be started ({error})"
+                                ))
                             })?;
                         }
                         *current = Some(Arc::clone(&lookup));
@@ -200,14 +203,6 @@ impl Lookups {
     }
 }
 
-fn not_found(name: &str, reason: String) -> LookupFailure {
-    let host = name
-        .rsplit_once(':')
-        .map_or(name, |(host, _)| host)
-        .to_owned();
-    LookupFailure::NotFound { host, reason }
-}
-
 /// The resolver of one generation of one client.
 pub(super) struct BoundedResolver {
     pub(super) lookups: Arc<Lookups>,
@@ -234,10 +229,7 @@ impl Resolver for BoundedResolver {
             let ask = |name: &str| name.to_socket_addrs().map(Iterator::collect);
             self.lookups
                 .find(&format!("{host}:{port}"), limit, &self.closing, ask)
-                .map_err(|failure| match failure {
-                    LookupFailure::TimedOut => Error::Timeout(ureq::Timeout::Resolve),
-                    failure => Error::Other(Box::new(failure)),
-                })?
+                .map_err(|failure| Error::Other(Box::new(failure.of_host(literal, limit))))?
         };
         let mut addresses = self.empty();
         for address in found.into_iter().take(MAX_ADDRESSES) {
@@ -301,7 +293,10 @@ mod tests {
                 Err(io::Error::other("no such name"))
             })
             .unwrap_err();
-        assert_eq!(told.to_string(), "the name a was not found: no such name");
+        assert_eq!(
+            told.of_host("a", LONG).to_string(),
+            "the name a was not found: no such name"
+        );
     }
 
     #[test]

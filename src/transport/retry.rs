@@ -151,7 +151,9 @@ impl Retry {
         } else {
             random.clamp(0.0, 1.0)
         };
-        self.next = (delay - (delay / 2).mul_f64(random)).max(self.floor);
+        self.next = delay
+            .saturating_sub((delay / 2).mul_f64(random))
+            .max(self.floor);
         self.next
     }
 

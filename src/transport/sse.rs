@@ -341,11 +341,11 @@ mod tests {
             );
         }
         let mut slowly = Parser::new(10);
-        let fed: Result<Vec<_>, _> = b"data: 12345\n"
+        let outcome: Result<Vec<_>, _> = b"data: 12345\n"
             .chunks(1)
             .map(|byte| feed(&mut slowly, byte))
             .collect();
-        assert!(fed.is_err());
+        assert!(outcome.is_err());
     }
 
     #[test]
@@ -408,7 +408,7 @@ mod tests {
         ) {
             let mut stream = format!("event: {name}{end}");
             for line in data.split('\n') {
-                stream.push_str(&format!("data: {line}{end}"));
+                stream.extend(["data: ", line, end]);
             }
             stream.push_str(end);
             prop_assert_eq!(items(&[stream.as_bytes()]), vec![event(&name, &data, "")]);

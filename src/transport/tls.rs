@@ -4,7 +4,7 @@
 //! with `SSL_CERT_DIR`, the platform's. Each of the first three replaces the platform's. What is named but cannot be
 //! used is an error: falling back would trust more than was asked for.
 
-use std::ffi::OsStr;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +71,7 @@ fn roots(options: &Options) -> Result<RootCerts, String> {
 
 /// The certificates in `paths`, PEM files or folders of them. At least one of them must be usable.
 fn trusted(source: &str, paths: &[PathBuf]) -> Result<RootCerts, String> {
+    let mut known = HashSet::new();
     let mut usable = RootCertStore::empty();
     let mut certificates: Vec<Certificate<'static>> = Vec::new();
     for path in paths {
@@ -80,7 +81,9 @@ fn trusted(source: &str, paths: &[PathBuf]) -> Result<RootCerts, String> {
                 continue;
             };
             for item in parse_pem(&pem) {
+                // A folder often holds each certificate several times.
                 if let Ok(PemItem::Certificate(certificate)) = item
+                    && known.insert(certificate.der().to_vec())
                     && usable.add(CertificateDer::from(certificate.der())).is_ok()
                 {
                     certificates.push(certificate);
@@ -112,14 +115,6 @@ fn files(source: &str, path: &Path) -> Result<Vec<PathBuf>, String> {
         .map_err(unreadable)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|file| file.is_file())
-        .filter(|file| {
-            // A folder of `c_rehash` holds each file again under the hash of its name: `1a2b3c4d.0`.
-            let extension = file.extension().and_then(OsStr::to_str).unwrap_or_default();
-            file.symlink_metadata().is_ok_and(|data| !data.is_symlink())
-                || !extension.bytes().all(|byte| byte.is_ascii_digit())
-                || fs::canonicalize(file)
-                    .is_ok_and(|target| target.parent() != fs::canonicalize(path).ok().as_deref())
-        })
         .collect();
     files.sort();
     Ok(files)
