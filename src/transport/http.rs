@@ -102,6 +102,10 @@ impl Http {
     /// # Errors
     /// What [`Options::check`] would say.
     pub fn new(options: &Options) -> Result<Self, String> {
+        Self::with_lookups(options, Lookups::of_process())
+    }
+
+    pub(super) fn with_lookups(options: &Options, lookups: Arc<Lookups>) -> Result<Self, String> {
         let headers = headers(&options.headers)?;
         let agent_name = match headers
             .get(header::USER_AGENT)
@@ -126,7 +130,6 @@ impl Http {
             .timeout_per_write(Some(options.read_timeout))
             .build();
         let closing = Arc::new(AtomicBool::new(false));
-        let lookups = Lookups::of_process();
         let connector = ()
             .chain(ForwardConnector {
                 direct: config.clone(),

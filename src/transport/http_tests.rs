@@ -2,13 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::resolver::Lookups;
 use super::stub::{Received, Stub};
 use super::{Environment, Failure, Http, Options, StreamResponse};
 
@@ -239,8 +241,8 @@ fn a_silent_server_fails_at_the_read_limit_and_so_does_one_that_trickles_headers
     let stub = Stub::start(|mut connection| {
         let request = connection.request().unwrap();
         if request.line().contains("trickle") {
-            for byte in "HTTP/1.1 200 OK\r\n".bytes() {
-                connection.write([byte]);
+            connection.write("HTTP/1.1 200 OK\r\n");
+            while connection.stream.write_all(b"X: y\r\n").is_ok() {
                 thread::sleep(Duration::from_millis(50));
             }
         }
@@ -391,6 +393,41 @@ fn shutting_down_ends_a_wait_for_headers_a_post_and_a_body() {
         );
         assert_eq!(failure, Failure::Closed, "{path}");
     }
+}
+
+#[test]
+fn shutting_down_ends_a_wait_for_a_look_up() {
+    let lookups = Lookups::new();
+    let (release, hang) = mpsc::channel::<()>();
+    let first = lookups.find(
+        "slow.test:80",
+        Duration::from_millis(1),
+        &AtomicBool::new(false),
+        move |_| {
+            let _ = hang.recv();
+            Ok(Vec::new())
+        },
+    );
+    assert!(first.is_err());
+    let http = Http::with_lookups(&options(), Arc::clone(&lookups)).unwrap();
+    let failure = shut_down_ends(&http, || {}, || http.get("http://slow.test/", &[]));
+    assert_eq!(failure, Failure::Closed);
+    let told = Http::with_lookups(
+        &Options {
+            connect_timeout: Duration::from_millis(20),
+            ..options()
+        },
+        lookups,
+    )
+    .unwrap()
+    .get("http://other.test/", &[])
+    .unwrap_err();
+    assert!(matches!(told, Failure::Timeout(_)), "{told:?}");
+    assert!(
+        told.to_string()
+            .starts_with("the name other.test was not looked up")
+    );
+    drop(release);
 }
 
 /// A listener whose queue is full, so that a connect to it stays pending.

@@ -322,6 +322,8 @@ mod tests {
             "one success is not enough"
         );
         retry.record_success(now);
+        assert_eq!(waits(&mut retry, Normal, 1), [2400], "nor are two apart");
+        retry.record_success(now);
         retry.record_success(now);
         assert_eq!(waits(&mut retry, Unexpected, 1), [300]);
     }

@@ -323,10 +323,12 @@ mod tests {
             parser.feed(bytes, &mut |_| count += 1).map(|()| count)
         };
         assert_eq!(feed(&mut Parser::new(10), b"data: 1234\n\n"), Ok(1));
+        let full = b"data:12345\ndata:1234\n\n";
+        assert_eq!(feed(&mut Parser::new(10), full), Ok(1));
         for too_large in [
             &b"data: 12345\n\n"[..],
             b"data: 12345",
-            b"data:1234\ndata:12345\ndata:1\n\n",
+            b"data:12345\ndata:12345\n\n",
             b":12345678901",
         ] {
             let mut parser = Parser::new(10);
