@@ -1,0 +1,260 @@
+//! Connections that can be ended from another thread at any moment, a pending connect included, and TLS over them
+//! from a configuration that is built once. Proxies for plain targets are left to `forward`.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector,
+    ShutdownHandle, Transport,
+};
+use ureq::{Error, Timeout};
+
+/// The least an address gets of the limit, however many there are.
+const LEAST_PER_ADDRESS: Duration = Duration::from_millis(250);
+
+/// Opens TCP connections.
+#[derive(Debug, Default)]
+pub(super) struct TcpConnector;
+
+impl<In: Transport> Connector<In> for TcpConnector {
+    type Out = Either<In, Tcp>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        if let Some(transport) = chained {
+            return Ok(Some(Either::A(transport)));
+        }
+        let start = Instant::now();
+        let limit = details.timeout.not_zero().map(|limit| *limit);
+        let mut last = Error::ConnectionFailed;
+        let count = details.addrs.len();
+        for (number, address) in details.addrs.iter().enumerate() {
+            let left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Error::Timeout(Timeout::Connect));
+            }
+            // Half of what is left for each address but the last, so that a dead one cannot use up everything.
+            let share = left.map(|left| {
+                if number + 1 == count {
+                    left
+                } else {
+                    (left / 2).max(LEAST_PER_ADDRESS).min(left)
+                }
+            });
+            match open(*address, share, details) {
+                Ok(line) => {
+                    let buffers = LazyBuffers::new(
+                        details.config.input_buffer_size(),
+                        details.config.output_buffer_size(),
+                    );
+                    return Ok(Some(Either::B(Tcp {
+                        line,
+                        buffers,
+                        read_limit: None,
+                        write_limit: None,
+                    })));
+                }
+                Err(error) if is_shut(&error) => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The error of a connection that was ended from another thread.
+fn shut() -> Error {
+    Error::Io(io::Error::new(
+        io::ErrorKind::NotConnected,
+        "the connection was shut down",
+    ))
+}
+
+fn is_shut(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::NotConnected)
+}
+
+fn open(
+    address: SocketAddr,
+    limit: Option<Duration>,
+    details: &ConnectionDetails,
+) -> Result<Arc<Line>, Error> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    let line = Arc::new(Line {
+        stream: socket.into(),
+        shut: AtomicBool::new(false),
+    });
+    // Known before it connects, so that a pending connect can be ended as well. A shut-down that falls between this
+    // line and the connect below is seen only once the connect is over; its limit bounds that.
+    let handle = Arc::downgrade(&line);
+    (details.register_shutdown)(handle as Weak<dyn ShutdownHandle>)?;
+    let socket = SockRef::from(&line.stream);
+    let connected = match limit {
+        Some(limit) => socket.connect_timeout(&address.into(), limit),
+        None => socket.connect(&address.into()),
+    };
+    if line.shut.load(Ordering::SeqCst) {
+        return Err(shut());
+    }
+    match connected {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            return Err(Error::Timeout(Timeout::Connect));
+        }
+        // A kind of its own for "shut down": see `is_shut`.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+            return Err(Error::ConnectionFailed);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    line.stream.set_nodelay(true)?;
+    Ok(line)
+}
+
+/// A socket that is in use here and may be shut down elsewhere.
+#[derive(Debug)]
+struct Line {
+    stream: TcpStream,
+    shut: AtomicBool,
+}
+
+impl ShutdownHandle for Line {
+    fn shutdown(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+        // Fails where the peer was faster.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// A TCP connection.
+pub(super) struct Tcp {
+    line: Arc<Line>,
+    buffers: LazyBuffers,
+    read_limit: Option<Duration>,
+    write_limit: Option<Duration>,
+}
+
+impl Tcp {
+    fn outcome(&self, error: io::Error, timeout: NextTimeout) -> Error {
+        if self.line.shut.load(Ordering::SeqCst) {
+            return shut();
+        }
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+            _ => error.into(),
+        }
+    }
+}
+
+/// The wait that `timeout` leaves, or its error where nothing is left.
+fn wait(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
+    match timeout.not_zero() {
+        Some(_) if timeout.after.is_zero() => Err(Error::Timeout(timeout.reason)),
+        limit => Ok(limit.map(|limit| *limit)),
+    }
+}
+
+impl Transport for Tcp {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        let limit = wait(timeout)?;
+        if limit != self.write_limit {
+            self.line.stream.set_write_timeout(limit)?;
+            self.write_limit = limit;
+        }
+        let output = &self.buffers.output()[..amount];
+        let written = (&self.line.stream).write_all(output);
+        written.map_err(|error| self.outcome(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        let limit = wait(timeout)?;
+        let start = Instant::now();
+        let mut left = limit;
+        loop {
+            if left != self.read_limit {
+                self.line.stream.set_read_timeout(left)?;
+                self.read_limit = left;
+            }
+            match (&self.line.stream).read(self.buffers.input_append_buf()) {
+                Ok(0) if self.line.shut.load(Ordering::SeqCst) => return Err(shut()),
+                Ok(amount) => {
+                    self.buffers.input_appended(amount);
+                    return Ok(amount > 0);
+                }
+                // A process with an interval timer is interrupted all the time: the limit must not start over.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
+                    if left.is_some_and(|left| left.is_zero()) {
+                        return Err(Error::Timeout(timeout.reason));
+                    }
+                }
+                Err(error) => return Err(self.outcome(error, timeout)),
+            }
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        if self.line.shut.load(Ordering::SeqCst) || self.line.stream.set_nonblocking(true).is_err()
+        {
+            return false;
+        }
+        // An idle connection has nothing to say. Bytes or an end here mean that it cannot be used again.
+        let quiet = matches!(
+            self.line.stream.peek(&mut [0]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock
+        );
+        quiet && self.line.stream.set_nonblocking(false).is_ok()
+    }
+}
+
+impl fmt::Debug for Tcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tcp")
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
+}
+
+/// TLS from the one configuration of the agent. `ureq` would build a configuration, platform roots and all, for each
+/// connection of a request that has settings of its own; ours differ in time-outs and proxy only.
+#[derive(Debug, Default)]
+pub(super) struct TlsConnector(RustlsConnector);
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = <RustlsConnector as Connector<In>>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let of_agent = ConnectionDetails {
+            uri: details.uri,
+            addrs: details.resolver.empty(),
+            config: details.config,
+            request_level: false,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        };
+        self.0.connect(&of_agent, chained)
+    }
+}
