@@ -1,5 +1,6 @@
 //! Skeleton; the architecture page comes with the last part.
 
 pub mod evaluation;
+pub mod events;
 pub mod model;
 pub mod store;
