@@ -1,6 +1,8 @@
 //! One flush: takes what waits, writes it, sends it, and keeps the state of the connection to the service.
 //! When a flush happens is the flusher's question, a single attempt to send the sender's.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Settings;
@@ -11,8 +13,7 @@ use super::output::{Packer, Payload, Written, WrittenSummary};
 use super::recorder::{Batch, Recorder};
 use super::redaction::{self, Gate};
 use super::sender::{Failure, Sender, status_text};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use crate::model::AttributeRef;
 
 /// The longest pause between attempts while the service cannot be reached.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -46,6 +47,13 @@ impl Delivery {
     pub(super) fn new(settings: &Settings, recorder: Arc<Recorder>, sender: Sender) -> Delivery {
         let base = settings.uri.trim_end_matches('/');
         let now_ms = recorder.clock.now_ms();
+        let public = settings.public_attributes.iter().flatten();
+        for name in settings.private_attributes.iter().chain(public) {
+            if let Err(error) = AttributeRef::parse(name) {
+                let line = format!("the attribute reference \"{name}\" names nothing: {error}");
+                recorder.log.log(Level::Warning, line);
+            }
+        }
         Delivery {
             gate: Gate::new(settings),
             diary: settings

@@ -1,7 +1,7 @@
 //! What the tests of events are made with: a clock that stands, a service that answers by a script, and so on.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ impl Posted {
 pub(super) struct Service {
     pub(super) posted: Mutex<Vec<Posted>>,
     pub(super) script: Mutex<VecDeque<Result<Reply, String>>>,
+    /// Whether to fail as only a defect can.
+    pub(super) broken: AtomicBool,
     /// If set: tells that a request has come, then waits for the other end before it answers.
     pub(super) gate: Mutex<Option<(Channel<()>, Receiver<()>)>>,
 }
@@ -72,6 +74,10 @@ pub(super) struct FakePost(pub(super) Arc<Service>);
 
 impl Post for FakePost {
     fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String> {
+        assert!(
+            !self.0.broken.load(Ordering::SeqCst),
+            "a defect, made for a test"
+        );
         let gate = self.0.gate.lock().unwrap().clone();
         if let Some((come, go)) = gate {
             let _ = come.send(());
@@ -102,10 +108,10 @@ pub(super) fn status(status: u16) -> Result<Reply, String> {
 
 /// A service that takes requests and answers none until the second channel is used or dropped.
 pub(super) fn hold(service: &Service) -> (Receiver<()>, Channel<()>) {
-    let (come, came) = bounded(100);
+    let (come, arrivals) = bounded(100);
     let (release, go) = bounded(0);
     *service.gate.lock().unwrap() = Some((come, go));
-    (came, release)
+    (arrivals, release)
 }
 
 pub(super) fn settings() -> Settings {

@@ -306,3 +306,26 @@ impl Timer {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_is_due_once_an_interval_and_does_not_catch_up() {
+        let s = Duration::from_secs;
+        let mut timer = Timer::new(s(5));
+        let start = timer.at;
+        assert!(!timer.is_due(start - s(1)));
+        assert!(timer.is_due(start));
+        assert!(!timer.is_due(start + s(4)));
+        assert!(timer.is_due(start + s(60)));
+        assert!(!timer.is_due(start + s(64)));
+    }
+
+    #[test]
+    fn any_interval_is_a_timer() {
+        assert_eq!(Timer::new(Duration::ZERO).interval, SHORTEST_INTERVAL);
+        assert!(!Timer::new(Duration::MAX).is_due(Instant::now()));
+    }
+}

@@ -119,7 +119,7 @@ impl Serialize for Written<'_> {
         match what {
             What::Index | What::Identify => {}
             What::Feature(evaluation) | What::Debug(evaluation) => {
-                write_evaluation(&mut map, evaluation)?
+                write_evaluation(&mut map, evaluation)?;
             }
             What::Custom { key, data, metric } => {
                 map.serialize_entry("key", key)?;

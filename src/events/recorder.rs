@@ -53,6 +53,7 @@ pub(super) struct Recorder {
     pub(super) log: Arc<dyn Log>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct State {
     closed: bool,
     /// Whether the counters that came after the close were put down as a lost summary.
@@ -86,6 +87,7 @@ pub(super) struct Batch {
 
 /// What is left to do for an evaluation after its quick part.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a step of its own")]
 struct Rest {
     count: bool,
     index: bool,
@@ -298,10 +300,7 @@ impl Recorder {
         let context = subject.to_context();
         let index = context.clone().and_then(|context| self.telling(context));
         let mut state = self.lock();
-        if state.is_new(index.as_ref().map(|context| context.key_hash()))
-            && with_index
-            && !state.closed
-        {
+        if state.is_new(index.as_ref().map(Subject::key_hash)) && with_index && !state.closed {
             state.keep(self.capacity, now_ms, index, What::Index);
         }
         let kept = state.sampler.picks(ratio) && state.keep(self.capacity, now_ms, context, what);

@@ -158,7 +158,7 @@ impl Serialize for Part<'_> {
         if let Some(name) = individual.name() {
             match view.sight(&["name"]) {
                 Sight::Whole | Sight::Inside { covered: true } => {
-                    map.serialize_entry("name", name)?
+                    map.serialize_entry("name", name)?;
                 }
                 Sight::Hidden | Sight::Inside { covered: false } => view.redact(&["name"]),
             }

@@ -55,7 +55,7 @@ impl Sampler {
         match ratio {
             None | Some(1) => true,
             Some(0) => false,
-            Some(n) => self.next() % n == 0,
+            Some(n) => self.next().is_multiple_of(n),
         }
     }
 

@@ -130,12 +130,10 @@ fn zip(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn parse_http_date_ms(text: &str) -> Option<i64> {
-    Some(
-        OffsetDateTime::parse(text, &Rfc2822)
-            .ok()?
-            .unix_timestamp()
-            .checked_mul(1000)?,
-    )
+    OffsetDateTime::parse(text, &Rfc2822)
+        .ok()?
+        .unix_timestamp()
+        .checked_mul(1000)
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ pub(super) struct Summary {
     /// How many tallies were begun: tells which came first.
     begun: u64,
     slots: Vec<Option<Box<Tally>>>,
-    /// By the id of the flag.
-    older: Table<u64, Box<Tally>>,
+    /// By the id and slot of the flag.
+    older: Table<(u64, u32), Box<Tally>>,
     /// By key; these flags do not exist.
     unknown: Table<Box<str>, Tally>,
 }
@@ -120,7 +120,10 @@ impl Summary {
         let tally = match flag {
             Some(flag) => match self.slots.get_mut(flag.slot as usize) {
                 Some(Some(tally)) if tally.id == flag.id => Some(&mut **tally),
-                _ => self.older.get_mut(&flag.id).map(|tally| &mut **tally),
+                _ => self
+                    .older
+                    .get_mut(&(flag.id, flag.slot))
+                    .map(|tally| &mut **tally),
             },
             None => self.unknown.get_mut(key),
         };
@@ -158,12 +161,10 @@ impl Summary {
         let place = &mut self.slots[slot];
         // Ids grow with time, so a greater one is a newer compilation.
         if place.as_ref().is_some_and(|tally| tally.id > flag.id) {
-            return self.older.entry(flag.id).or_insert_with(new);
+            return self.older.entry((flag.id, flag.slot)).or_insert_with(new);
         }
-        if place.as_ref().is_some_and(|tally| tally.id != flag.id) {
-            if let Some(older) = place.take() {
-                self.older.insert(older.id, older);
-            }
+        if let Some(older) = place.take_if(|tally| tally.id != flag.id) {
+            self.older.insert((older.id, flag.slot), older);
         }
         place.get_or_insert_with(new)
     }
