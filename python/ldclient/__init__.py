@@ -1,0 +1,233 @@
+"""Feature flags for Python.
+
+>>> import ldclient
+>>> from ldclient import Config
+>>> ldclient.config = Config(offline=True)
+>>> ldclient.get().variation("your.feature.key", {"key": "aa0ceb"}, False)
+False
+
+This module holds one shared client. ``ldclient.sdk_key`` and ``ldclient.config`` may be assigned, or set by
+:func:`set_sdk_key` and :func:`set_config`, in any order; :func:`get` builds the client and returns it. To have several
+clients, make them by :class:`LDClient`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from . import _ldclient, _values, ambient, client, context, evaluation, integrations, logs
+from ._shared import SharedClient as _SharedClient
+from .ambient import use
+from .client import LDClient
+from .config import Config
+from .context import Context, ContextBuilder, ContextMultiBuilder
+from .version import VERSION
+
+# `typing` takes longer to import than this whole package; type checkers know this name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logging import Logger
+    from logging import NullHandler as NullHandler
+    from typing import Any, overload
+
+    log: Logger
+    sdk_key: str | None
+    start_wait: float
+
+__all__ = [
+    "Config",
+    "Context",
+    "ContextBuilder",
+    "ContextMultiBuilder",
+    "LDClient",
+    "client",
+    "context",
+    "evaluation",
+    "get",
+    "integrations",
+    "set_config",
+    "set_sdk_key",
+    "track",
+    "use",
+    "variation",
+]
+
+__version__ = VERSION
+
+__LONG_SCALE__ = float(0xFFFFFFFFFFFFFFF)
+
+__BASE_TYPES__ = (str, float, int, bool)
+
+__BUILTINS__ = ["key", "ip", "country", "email", "firstName", "lastName", "avatar", "name", "anonymous"]
+
+# Seconds in which the clients that are still open at exit send their last events.
+_CLOSE_AT_EXIT = 2.0
+
+_shared = _SharedClient()
+
+
+def get() -> LDClient:
+    """Returns the shared client; the first call builds it and waits up to ``ldclient.start_wait`` seconds for flags.
+
+    :raises RuntimeError: neither a key nor a Config was given
+    :raises ValueError: the Config asks for something this release lacks
+
+    Later calls cost one look at a variable and never wait, whatever another thread does with the key or the Config.
+    """
+    ready = _shared.ready
+    return _shared.settle() if ready is None else ready
+
+
+def set_config(config: Config) -> None:
+    """Sets the configuration of the shared client.
+
+    :param config: the configuration; an equal one changes nothing
+    :raises TypeError: it is no Config
+    :raises ValueError: a client exists and the Config asks for something this release lacks
+
+    When the shared client exists already, another one is started. The call waits for it at most ``ldclient.start_wait``
+    seconds; the old client serves until the new one has flags, also after that, and is then closed in the background.
+    """
+    if config is None:
+        raise TypeError("set_config: expected a Config, got None")
+    _shared.set_config(config, variable=False)
+
+
+def set_sdk_key(sdk_key: str) -> None:
+    """Sets the SDK key of the shared client, whatever key its Config has; an equal one changes nothing.
+
+    :param sdk_key: the key. One with characters that no key has is discarded with a warning
+    :raises TypeError: it is not text
+
+    A client that exists already is replaced as :func:`set_config` describes.
+    """
+    _shared.set_sdk_key(sdk_key, variable=False)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def variation(key: str, default: Any = None, /) -> Any: ...
+
+    @overload
+    def variation(key: str, user: object, default: Any, /) -> Any: ...
+
+    @overload
+    def variation(key: str, *, default: Any) -> Any: ...
+
+
+def variation(key: str, *arguments: Any, **named: Any) -> Any:
+    """Returns the flag's value for the ambient user, the one of the ``with ldclient.use(user):`` block around the call.
+
+    :param key: the flag
+    :param default: what is returned when the flag has no value for the user, and outside such a block; default None
+    :raises RuntimeError: neither a key nor a Config was given
+
+    With three arguments, ``variation(key, user, default)``, the user is the one that is named.
+
+    >>> with use({"key": "aa0ceb"}):
+    ...     variation("your.feature.key", False)
+    False
+    """
+    if len(arguments) == 2 and not named:
+        return get().variation(key, *arguments)
+    if len(arguments) + len(named) > 1 or named.keys() - {"default"}:
+        raise TypeError("variation() takes (key, default) or (key, user, default)")
+    default = named["default"] if named else arguments[0] if arguments else None
+    return get().variation(key, ambient.current(), default)
+
+
+def track(name: str, data: object = None, metric_value: float | None = None) -> None:
+    """Records that the ambient user did something.
+
+    :param name: the event
+    :param data: what to send with it; any value that JSON has
+    :param metric_value: a number for a metric
+    :raises RuntimeError: neither a key nor a Config was given
+
+    Outside a ``with ldclient.use(user):`` block the event is sent for one anonymous user of the process, and the first
+    one logs a warning.
+    """
+    user = ambient.current()
+    get().track(name, ambient.anonymous_user() if user is None else user, data, metric_value)
+
+
+def _reset_client() -> None:
+    """Closes the shared client; the next :func:`get` builds a new one. For tests."""
+    _shared.reset()
+
+
+class _Package(ModuleType):
+    """The type of this module: what lets ``ldclient.sdk_key = ...`` do something."""
+
+    @property
+    def sdk_key(self) -> str | None:
+        """The SDK key that was assigned or set, or None. Wins over the key in ``config``."""
+        return _shared.sdk_key
+
+    @sdk_key.setter
+    def sdk_key(self, key: str | None) -> None:
+        _shared.set_sdk_key(key, variable=True)
+
+    @property
+    def start_wait(self) -> float:
+        """Seconds that the first ``get()``, and a change of key or Config after it, wait for flags; default 5."""
+        return _shared.start_wait
+
+    @start_wait.setter
+    def start_wait(self, seconds: float) -> None:
+        _shared.start_wait = _values.number("start_wait", seconds, 5, least=0)
+
+    @property
+    def config(self) -> Any:
+        """The submodule; once a Config is assigned here, the Config in force (which has the submodule's names)."""
+        return _shared.config if _shared.uses_variables and _shared.config else _submodule("config")
+
+    @config.setter
+    def config(self, value: Any) -> None:
+        # The import machinery assigns every submodule to its package.
+        if not isinstance(value, ModuleType):
+            _shared.set_config(value, variable=True)
+
+    @property
+    def client(self) -> Any:
+        """The submodule; in a program that assigns ``sdk_key`` or ``config``, the shared client once there is one."""
+        return _shared.current if _shared.uses_variables and _shared.current else _submodule("client")
+
+    @client.setter
+    def client(self, value: Any) -> None:
+        if not isinstance(value, ModuleType):
+            _shared.install(value)
+
+
+def _submodule(name: str) -> ModuleType:
+    return sys.modules[f"{__name__}.{name}"]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # Both need `logging`, which takes longer to import than this package.
+        if name == "log":
+            return logs.logger()
+        if name == "NullHandler":
+            from logging import NullHandler
+
+            return NullHandler
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _close_all() -> None:
+    _ldclient.close_all(_CLOSE_AT_EXIT)
+    logs.drain()
+
+
+def _register() -> None:
+    import atexit
+
+    atexit.register(_close_all)
+
+
+sys.modules[__name__].__class__ = _Package
+_register()

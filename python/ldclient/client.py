@@ -1,0 +1,181 @@
+"""The client: what starts one, closes one and names it. Evaluations and events are the native base class's."""
+
+from __future__ import annotations
+
+from . import _ldclient, _uwsgi, _values, logs
+from ._ldclient import FlushResult
+from .config import Config
+from .context import Context
+from .evaluation import EvaluationDetail, FeatureFlagsState
+
+# `typing` takes longer to import than this whole package; type checkers know this name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, NoReturn, overload
+
+    from typing_extensions import Self
+
+__all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
+
+# Longer than this a start blocks whatever supervises the process.
+_LONGEST_SENSIBLE_WAIT = 60
+
+
+class LDClient(_ldclient.Client):
+    """A client of one environment. Create one and keep it: it holds the flags, a connection and two threads.
+
+    :param config: the options, with the SDK key in them
+    :param start_wait: seconds to wait for the flags; default 5, 0 returns at once. Without flags in time the client is
+        returned all the same and evaluations return their defaults until the flags are there
+    :raises TypeError: an argument has the wrong type
+    :raises ValueError: a key is given twice and differently, or the options ask for something this release lacks
+
+    Every method may be called from any thread, and goes on working in a forked child. Earlier releases' calls work too:
+    ``LDClient("sdk-key", config, 5)``.
+
+    >>> with LDClient(Config(offline=True)) as client:
+    ...     client.variation("any.flag", {"key": "aa0ceb"}, False)
+    False
+    """
+
+    _config: Config
+
+    def __new__(cls, *_arguments: Any, **_named: Any) -> Self:
+        return super().__new__(cls)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self, config: Config, start_wait: float = 5) -> None: ...
+
+        @overload
+        def __init__(self, sdk_key: str | None = None, config: Config | None = None, start_wait: float = 5) -> None: ...
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        config, start_wait = _read_arguments(positional, named)
+        config._refuse_what_is_missing()
+        self._config = config
+        _uwsgi.check_threads()
+        if not config.sdk_key and not config.offline:
+            logs.logger().warning("Missing or blank sdk_key.")
+        if config.offline:
+            logs.logger().info("Started the client in offline mode.")
+        self._open(config._options(), 0.0 if config.offline else start_wait)
+        if start_wait > 0:
+            self._log_start()
+
+    def get_sdk_key(self) -> str:
+        """Returns the SDK key; '' when there is none."""
+        return self._config.sdk_key
+
+    @property
+    def sdk_key(self) -> str:
+        """The SDK key (releases 2 and 3); '' when there is none."""
+        return self._config.sdk_key
+
+    @property
+    def api_key(self) -> str:
+        """The SDK key (releases before 2.0); '' when there is none."""
+        return self._config.sdk_key
+
+    def toggle(self, key: str, context: object, default: Any = False) -> Any:
+        """Does what ``variation`` does, with the default False. Deprecated since 2.0: call ``variation``."""
+        _deprecated("toggle")
+        return self.variation(key, context, default)
+
+    def get_flag(self, key: str, context: object, default: Any = False) -> Any:
+        """Does what ``variation`` does, with the default False. Deprecated since 2.0: call ``variation``."""
+        _deprecated("get_flag")
+        return self.variation(key, context, default)
+
+    def add_hook(self, hook: object) -> NoReturn:
+        """Raises ValueError: hooks come with a later release."""
+        raise ValueError("this release of ldclient cannot honour hooks yet, so add_hook() cannot add one")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} {self._state()}>"
+
+    def _state(self) -> str:
+        try:
+            if self.is_offline():
+                return "offline"
+            return "initialized" if self.is_initialized() else "waiting for flags"
+        except Exception:
+            return "not started"
+
+    def _wait_for_start(self, seconds: float) -> None:
+        """Waits for the flags, at most that long, and logs the outcome."""
+        if seconds > 0 and not self._has_data():
+            self.wait_for_initialization(seconds)
+            self._log_start()
+
+    def _has_data(self) -> bool:
+        """Tells whether evaluations mean something: the flags are there, or nothing will ever be asked."""
+        return self.is_offline() or self.is_initialized()
+
+    def _log_start(self) -> None:
+        if self._config.offline:
+            return
+        if self.is_initialized():
+            logs.logger().info("The client is initialized.")
+        else:
+            logs.logger().warning(
+                "The client has no flags yet: evaluations return their defaults until they arrive. It goes on trying."
+            )
+
+
+def _read_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[Config, float]:
+    # The SDK key came first in every release before 7.0 and is an option of the Config since.
+    order = ("config", "start_wait") if positional and isinstance(positional[0], Config) else _OLD_ORDER
+    if len(positional) > len(order):
+        raise TypeError(f"LDClient() takes at most {len(order)} positional arguments ({len(positional)} given)")
+    found = dict(zip(order, positional, strict=False))
+    for given_name, value in named.items():
+        name = "sdk_key" if given_name == "api_key" else given_name
+        if name not in _OLD_ORDER:
+            raise TypeError(f"LDClient() has no argument {given_name!r}")
+        if name in found:
+            raise TypeError(f"LDClient() got more than one value for {name!r}")
+        found[name] = value
+    if not {"sdk_key", "config"} & found.keys():
+        raise TypeError('LDClient() needs its options: LDClient(config=Config(sdk_key="..."))')
+
+    config = found.get("config")
+    if config is not None and not isinstance(config, Config):
+        raise TypeError(f"config: expected a Config, got {type(config).__name__}")
+    given_key = _values.text("sdk_key", found.get("sdk_key"))
+    if given_key:
+        if config is not None and config.sdk_key and config.sdk_key != given_key:
+            raise ValueError("sdk_key: the argument and the Config name two different keys; give one of them")
+        config = Config(sdk_key=given_key) if config is None else config._with_sdk_key(given_key)
+    start_wait = float(_values.number("start_wait", found.get("start_wait"), 5))
+    if start_wait > _LONGEST_SENSIBLE_WAIT:
+        logs.logger().warning(
+            "start_wait is %g s: the client may block its caller that long. At most %d is sensible.",
+            start_wait,
+            _LONGEST_SENSIBLE_WAIT,
+        )
+    return Config() if config is None else config, max(start_wait, 0.0)
+
+
+def _deprecated(name: str) -> None:
+    import warnings
+
+    warnings.warn(f"LDClient.{name}() is deprecated, call variation()", DeprecationWarning, stacklevel=3)
+
+
+_OLD_ORDER = ("sdk_key", "config", "start_wait")
+
+# `ldclient.client` is this module, and in programs of 2.x and 3.x the shared client. `ldclient.client.LDClient` must
+# resolve either way.
+for _name in ("Config", "LDClient"):
+    setattr(LDClient, _name, globals()[_name])

@@ -1,0 +1,85 @@
+"""Sources of flags other than the service: files."""
+
+from __future__ import annotations
+
+import os
+
+from .. import _values
+
+# `typing` takes longer to import than this whole package; type checkers know this name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Files"]
+
+
+class _FileSource:
+    """The value for ``Config(update_processor_class=...)`` that reads flags from files. Immutable."""
+
+    __slots__ = ("auto_update", "force_polling", "paths", "poll_interval")
+
+    paths: tuple[str, ...]
+    auto_update: bool
+    poll_interval: float
+    force_polling: bool
+
+    def __init__(self, paths: tuple[str, ...], auto_update: bool, poll_interval: float, force_polling: bool) -> None:
+        self.paths = paths
+        self.auto_update = auto_update
+        self.poll_interval = poll_interval
+        self.force_polling = force_polling
+
+    def options(self) -> dict[str, object]:
+        """Returns the settings in the form that the native client reads."""
+        return {"paths": list(self.paths), "auto_update": self.auto_update, "poll_interval": self.poll_interval}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _FileSource):
+            return NotImplemented
+        return self.options() == other.options() and self.force_polling == other.force_polling
+
+    def __hash__(self) -> int:
+        return hash((self.paths, self.auto_update, self.poll_interval, self.force_polling))
+
+    def __repr__(self) -> str:
+        return (
+            f"Files.new_data_source(paths={list(self.paths)!r}, auto_update={self.auto_update}, "
+            f"poll_interval={self.poll_interval}, force_polling={self.force_polling})"
+        )
+
+
+class Files:
+    """Flags from files instead of the service, for tests and for development."""
+
+    @staticmethod
+    def new_data_source(
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        auto_update: bool = False,
+        poll_interval: float = 1,
+        force_polling: bool = False,
+    ) -> _FileSource:
+        """Describes a file source; give the result to ``Config(update_processor_class=...)``.
+
+        :param paths: one path or several, absolute or relative to the current directory; what the files hold is merged
+        :param auto_update: whether to read the files again when they change
+        :param poll_interval: seconds between two looks at the files where their system cannot tell of changes; > 0
+        :param force_polling: accepted as in the reference SDK
+        :return: the data source; no file is read yet
+        :raises TypeError: an argument has the wrong type
+        :raises ValueError: there is no path, or the interval is not positive
+
+        An error in any file (a missing one, malformed content, a key that occurs twice) loads none of them.
+
+        >>> from ldclient.config import Config
+        >>> config = Config(update_processor_class=Files.new_data_source("flags.json"), send_events=False)
+        """
+        names = _values.paths("paths", paths)
+        if not names:
+            raise ValueError("paths: expected at least one path")
+        return _FileSource(
+            names,
+            _values.switch("auto_update", auto_update),
+            _values.number("poll_interval", poll_interval, 1, above=0),
+            _values.switch("force_polling", force_polling),
+        )
