@@ -314,6 +314,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the library rejects by itself (a malformed request, an unknown method), in the form of ``_reject``."""
+        # A line that is no request counts as HTTP/0.9 for the library, which would leave out the status.
+        self.request_version = self.protocol_version
         with suppress(OSError):
             if code == HTTPStatus.NOT_IMPLEMENTED:
                 self._reject(HTTPStatus.METHOD_NOT_ALLOWED, "the development server takes GET and POST")
