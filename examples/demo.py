@@ -121,7 +121,8 @@ def run_quickstart(uri: str) -> None:
     expect(tracked == [("Signed up", None), purchase, purchase], f"quickstart.py tracked {tracked}")
     expect(any(event.get("kind") == "identify" for event in received), "no identify event came from quickstart.py")
     # Twice and once asked for, and once as the prerequisite of gift-wrapping.
-    expect(counted(received, "your.feature.key") == {0: 3, 1: 1}, "quickstart.py's evaluations were not all counted")
+    counts = counted(received, "your.feature.key")
+    expect(counts == {0: 3, 1: 1}, f"quickstart.py's values of your.feature.key were counted as {counts}")
 
 
 def decide(client: LDClient) -> None:
@@ -160,7 +161,8 @@ def deliver(client: LDClient, uri: str) -> None:
         f"the purchase arrived as {purchase}",
     )
     # Twice as a prerequisite, twice asked for.
-    expect(counted(received, "your.feature.key") == {0: 2, 1: 2}, "the evaluations were not all counted")
+    counts = counted(received, "your.feature.key")
+    expect(counts == {0: 2, 1: 2}, f"the values of your.feature.key were counted as {counts}")
     expect(counted(received, "no.such.flag") == {None: 1}, "the unknown flag was not counted")
     expect(sum(event.get("kind") == "index" for event in received) >= 1, "no index event arrived")
 
