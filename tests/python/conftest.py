@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+
 from stand_in import StandIn, constant_flag
 
 

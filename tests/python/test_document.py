@@ -13,8 +13,9 @@ import sys
 import time
 from typing import Any
 
-import ldclient
 import pytest
+
+import ldclient
 from ldclient import Config
 from stand_in import StandIn, constant_flag
 

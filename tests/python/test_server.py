@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ldclient.local.event_lines import describe, describe_diagnostic
 from ldclient.local.protocol import MAX_BODY
 from ldclient.local.served import ServedData

@@ -159,7 +159,8 @@ class _Lines:
 
 
 def _fail(problem: str) -> int:
-    print(f"python -m ldclient: {problem}", file=sys.stderr)
+    with suppress(OSError):
+        sys.stderr.write(f"python -m ldclient: {problem}\n")
     return 2
 
 

@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if not self.connection.recv(65536):
                     return
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """What the library rejects by itself (a malformed request, an unknown method), in the form of ``_reject``."""
         # A line that is no request counts as HTTP/0.9 for the library, which would leave out the status.
         self.request_version = self.protocol_version
@@ -322,7 +322,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._reject(HTTPStatus(code), message or HTTPStatus(code).phrase)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the library's name
         """Requests are not logged: what matters is told as events and changes."""
 
 

@@ -101,7 +101,7 @@ class DevelopmentServer:
             undo.callback(self._streams.stop)
             self._events_file: IO[str] | None = None
             if events_file is not None:
-                self._events_file = Path(events_file).open("a", encoding="utf-8")
+                self._events_file = Path(events_file).open("a", encoding="utf-8")  # noqa: SIM115, stop() closes it
             undo.pop_all()
         self._threads = [
             threading.Thread(target=self._http.serve_forever, args=(0.1,), name="ldclient-serve", daemon=True),
