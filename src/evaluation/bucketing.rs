@@ -9,18 +9,23 @@ use crate::model::{AttributeError, AttributeRef, Choice, Flag, Kind, Value};
 /// The largest number of 60 bits, by which the hash is divided.
 const SCALE: f64 = 0x0FFF_FFFF_FFFF_FFFF_u64 as f64;
 
-/// The variation that is served, and whether as part of an experiment.
+/// The variation that is served, and whether as part of an experiment; `None` when there is nothing to choose from.
+///
+/// # Errors
+/// When a rollout goes by what is no attribute reference.
 pub(super) fn choose(
     choice: &Choice,
     flag: &Flag,
     subject: &impl Subject,
-) -> Result<(i64, bool), Malformed> {
+) -> Result<Option<(i64, bool)>, Malformed> {
     let rollout = match choice {
-        Choice::Variation(index) => return Ok((*index, false)),
+        Choice::Variation(index) => return Ok(Some((*index, false))),
         Choice::Rollout(rollout) => rollout,
-        Choice::Missing => return Err(Malformed),
+        Choice::Missing => return Ok(None),
     };
-    let last = rollout.shares.last().ok_or(Malformed)?;
+    let Some(last) = rollout.shares.last() else {
+        return Ok(None);
+    };
     // An experiment always goes by the key.
     let by = if rollout.experiment {
         None
@@ -47,10 +52,10 @@ pub(super) fn choose(
     });
     // Weights may add up to less than all, also by rounding: the rest belongs to the last share.
     let share = share.unwrap_or(last);
-    Ok((
+    Ok(Some((
         share.variation,
         rollout.experiment && bucket.is_some() && !share.untracked,
-    ))
+    )))
 }
 
 /// The bucket from 0 to 1; `None` when the subject has no part of that kind. A missing attribute, and one that is

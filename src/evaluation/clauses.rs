@@ -40,7 +40,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
                 // A missing attribute never matches, even when negated.
                 None => false,
                 Some(Operand::Value(Value::Array(items))) => {
-                    let mut values = items.iter().filter_map(Operand::new);
+                    let mut values = items.iter().map(Operand::of_item);
                     values.any(|item| operators::matches(&clause.test, item)) != clause.negate
                 }
                 Some(value) => operators::matches(&clause.test, value) != clause.negate,

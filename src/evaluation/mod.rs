@@ -44,7 +44,7 @@ pub trait BigSegments {
     fn membership(&self, context_key: &str, segment: &str) -> (Option<bool>, BigSegmentsStatus);
 }
 
-/// The data cannot be evaluated: a cycle, a reference to no attribute, a variation that does not exist.
+/// Ends the whole evaluation, whichever flag on the way it was found in: a cycle, or a reference to no attribute.
 #[derive(Debug)]
 struct Malformed;
 
@@ -128,24 +128,19 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         }
         for (index, rule) in flag.rules.iter().enumerate() {
             if self.all_match(&rule.clauses, None)? {
-                let (variation, in_experiment) =
-                    bucketing::choose(&rule.choice, flag, self.subject)?;
-                return Ok(serve(
-                    flag,
-                    variation,
+                let chosen = bucketing::choose(&rule.choice, flag, self.subject)?;
+                return Ok(serve_chosen(flag, chosen, |in_experiment| {
                     Reason::RuleMatch {
                         index,
                         in_experiment,
-                    },
-                ));
+                    }
+                }));
             }
         }
-        let (variation, in_experiment) = bucketing::choose(&flag.fallthrough, flag, self.subject)?;
-        Ok(serve(
-            flag,
-            variation,
-            Reason::Fallthrough { in_experiment },
-        ))
+        let chosen = bucketing::choose(&flag.fallthrough, flag, self.subject)?;
+        Ok(serve_chosen(flag, chosen, |in_experiment| {
+            Reason::Fallthrough { in_experiment }
+        }))
     }
 }
 
@@ -162,5 +157,18 @@ fn serve(flag: &Flag, variation: i64, reason: Reason) -> Outcome {
     match usize::try_from(variation) {
         Ok(index) if index < flag.variations.len() => Outcome::new(Some(index), reason),
         _ => Outcome::error(ErrorKind::MalformedFlag),
+    }
+}
+
+/// What a rule or the fallthrough chose. Nothing to choose from is this flag's own error: a flag that needs this one
+/// only finds its prerequisite failed, while [`Malformed`] ends the whole evaluation (as launchdarkly-server-sdk 9.20).
+fn serve_chosen(
+    flag: &Flag,
+    chosen: Option<(i64, bool)>,
+    reason: impl FnOnce(bool) -> Reason,
+) -> Outcome {
+    match chosen {
+        Some((variation, in_experiment)) => serve(flag, variation, reason(in_experiment)),
+        None => Outcome::error(ErrorKind::MalformedFlag),
     }
 }

@@ -81,19 +81,19 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
 
     /// What the store says; `None` leaves the answer to the segment's rules.
     fn big_segment(&mut self, segment: &Segment) -> Option<bool> {
-        let (Some(generation), Some(store)) = (segment.generation, self.big_segments) else {
-            // Data written by an old SDK may lack the generation; then the store cannot be asked either.
-            let part = self.subject.part(&segment.unbounded_kind);
-            if segment.generation.is_none() || part.is_some() {
-                self.status = Some(BigSegmentsStatus::NotConfigured);
-            }
+        let Some(generation) = segment.generation else {
+            // Data written by an old SDK may lack the generation; then the store cannot be asked.
+            self.status = Some(BigSegmentsStatus::NotConfigured);
             return Some(false);
         };
         let Some(part) = self.subject.part(&segment.unbounded_kind) else {
             return Some(false);
         };
-        let (included, status) =
-            store.membership(part.key(), &format!("{}.g{generation}", segment.key));
+        let (included, status) = match self.big_segments {
+            Some(store) => store.membership(part.key(), &format!("{}.g{generation}", segment.key)),
+            // As launchdarkly-server-sdk 9.20: the rules can be asked without a store too.
+            None => (None, BigSegmentsStatus::NotConfigured),
+        };
         self.status = Some(status);
         included
     }

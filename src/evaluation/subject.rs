@@ -35,7 +35,7 @@ pub enum Operand<'a> {
     Float(f64),
     /// A text.
     Str(&'a str),
-    /// Anything else: an array, an object, a large integer.
+    /// Anything else: an array, an object, a large integer, a null in an array.
     Value(&'a Value),
 }
 
@@ -43,13 +43,20 @@ impl<'a> Operand<'a> {
     /// The value as an operand; null is none.
     #[must_use]
     pub fn new(value: &'a Value) -> Option<Operand<'a>> {
+        (!value.is_null()).then(|| Operand::of_item(value))
+    }
+
+    /// An item of an array as an operand. There null is a value like any other: only as an attribute it means "absent".
+    #[must_use]
+    pub fn of_item(value: &'a Value) -> Operand<'a> {
         match value {
-            Value::Null => None,
-            Value::Bool(b) => Some(Operand::Bool(*b)),
-            Value::Int(n) => Some(Operand::Int(*n)),
-            Value::Float(n) => Some(Operand::Float(*n)),
-            Value::String(text) => Some(Operand::Str(text)),
-            Value::BigInt(_) | Value::Array(_) | Value::Object(_) => Some(Operand::Value(value)),
+            Value::Bool(b) => Operand::Bool(*b),
+            Value::Int(n) => Operand::Int(*n),
+            Value::Float(n) => Operand::Float(*n),
+            Value::String(text) => Operand::Str(text),
+            Value::Null | Value::BigInt(_) | Value::Array(_) | Value::Object(_) => {
+                Operand::Value(value)
+            }
         }
     }
 

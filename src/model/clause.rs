@@ -114,8 +114,8 @@ impl Pattern {
 /// Milliseconds since 1970 of a date operand: a number as it is, a text by RFC 3339.
 #[must_use]
 pub fn parse_time_ms(text: &str) -> Option<f64> {
-    // RFC 3339 leaves the separator open; the service takes only "T".
-    if text.as_bytes().get(10) != Some(&b'T') {
+    // RFC 3339 leaves the separator open, the crate takes any. A blank is what Python's `str(datetime)` writes.
+    if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
         return None;
     }
     let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
@@ -271,11 +271,13 @@ mod tests {
     fn dates_are_rfc_3339_with_a_zone_or_nothing() {
         assert_eq!(parse_time_ms("1970-01-01T00:00:01.5Z"), Some(1500.0));
         assert_eq!(parse_time_ms("1970-01-01T01:00:00+01:00"), Some(0.0));
+        assert_eq!(parse_time_ms("1970-01-01t00:00:00z"), Some(0.0));
+        assert_eq!(parse_time_ms("1970-01-01 00:00:00+00:00"), Some(0.0));
         for text in [
             "",
             "1970-01-01",
             "1970-01-01T00:00:00",
-            "1970-01-01 00:00:00Z",
+            "1970-01-01_00:00:00Z",
             "hello",
             "1970-13-01T00:00:00Z",
         ] {
