@@ -119,7 +119,7 @@ impl PyClient {
             wanted,
         };
         let answer = match with_caller(py, context, "evaluate a flag for", |caller| match caller {
-            Caller::Context(context) => client.answer(&live, context, &question),
+            Caller::Context(context) => client.answer(&live, *context, &question),
             Caller::User(user) => client.answer(&live, user, &question),
         }) {
             Some(answer) => answer,

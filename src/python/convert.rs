@@ -2,6 +2,7 @@
 //! is the table in `ldclient/conversion.py`, which is asked for any other type.
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 
