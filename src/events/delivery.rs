@@ -132,14 +132,17 @@ impl Delivery {
         let end = self
             .sender
             .deliver(&self.recorder, &self.bulk_url, &payload.body, false);
+        let abandoned = self.recorder.abandoned.load(Ordering::Acquire);
         let loss = match end {
             Ok(()) => None,
+            Err(_) if abandoned => Some(Loss::Closed),
             Err(Failure::Rejected(_)) => Some(Loss::Rejected),
             Err(Failure::Undeliverable(_)) => Some(Loss::Undeliverable),
         };
         self.recorder.settle(payload.events, loss);
         match end {
             Ok(()) => self.delivered(),
+            Err(_) if abandoned => {}
             Err(failure) => self.failed(failure, payload.events, now),
         }
     }

@@ -64,6 +64,8 @@ impl Posted {
 pub(super) struct Service {
     pub(super) posted: Mutex<Vec<Posted>>,
     pub(super) script: Mutex<VecDeque<Result<Reply, String>>>,
+    /// Whether it was told to end.
+    pub(super) ended: AtomicBool,
     /// Whether to fail as only a defect can.
     pub(super) broken: AtomicBool,
     /// If set: tells that a request has come, then waits for the other end before it answers.
@@ -98,6 +100,10 @@ impl Post for FakePost {
             .unwrap()
             .pop_front()
             .unwrap_or_else(|| status(202))
+    }
+
+    fn shut_down(&self) {
+        self.0.ended.store(true, Ordering::SeqCst);
     }
 }
 
@@ -139,7 +145,7 @@ pub(super) fn bench(settings: &Settings) -> Bench {
     let recorder = Arc::new(Recorder::new(settings, clock.clone(), log.clone()));
     let (open, closing) = bounded(0);
     let sender = Sender {
-        post: Box::new(FakePost(service.clone())),
+        post: Arc::new(FakePost(service.clone())),
         gzip: settings.gzip,
         retry_delay: settings.retry_delay,
         closing,

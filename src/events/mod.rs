@@ -14,8 +14,8 @@
 //!    once more, then dropped. After failures the intervals grow, so that events wait in the buffer while the service
 //!    is away; nothing, not even a refused SDK key, ends the attempts for good.
 //! 6. `flush_within` reports as complete only when all that was accepted before the call has been sent or dropped.
-//! 7. `close` sends what waits and ends within its deadline: what has not left by then is dropped. Afterwards
-//!    evaluations can still be recorded, which drops them.
+//! 7. `close` sends what waits and ends within its deadline: what has not left by then is dropped, and a post under way
+//!    is cut off. Afterwards evaluations can still be recorded, which drops them.
 //! 8. One line a change of state (failing, refused, delivering again), never one a flush.
 //! 9. Nothing here outlives a fork: the child makes its own `Events` and never touches or drops the inherited one.
 

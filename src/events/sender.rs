@@ -7,6 +7,7 @@
 //! 3. A close ends the wait at once; the second attempt is made nevertheless, unless the close has given up.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use time::format_description::well_known::Rfc2822;
 
 use super::recorder::Recorder;
 use super::sampling::random_id;
+use crate::transport::Http;
 
 /// What the service answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +31,32 @@ pub struct Reply {
 }
 
 /// Sends a body with POST, adding the headers that every request of the client has (authorization and so on).
-pub trait Post: Send {
+pub trait Post: Send + Sync {
     /// Sends it and waits for the answer, whatever its status; the wait has a limit.
     ///
     /// # Errors
     /// In plain words and without secrets, when there was no answer.
     fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String>;
+
+    /// Ends a post under way and fails all later ones, as far as that can be done. Called from another thread, when a
+    /// close has passed its deadline.
+    fn shut_down(&self) {}
+}
+
+impl Post for Http {
+    fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String> {
+        let response =
+            Http::post(self, url, headers, body).map_err(|failure| failure.to_string())?;
+        let date = response.header("date").map(str::to_owned);
+        Ok(Reply {
+            status: response.status,
+            date,
+        })
+    }
+
+    fn shut_down(&self) {
+        Http::shut_down(self);
+    }
 }
 
 /// Why a body did not arrive.
@@ -51,7 +73,7 @@ pub(super) enum Never {}
 
 /// What deliveries have in common.
 pub(super) struct Sender {
-    pub(super) post: Box<dyn Post>,
+    pub(super) post: Arc<dyn Post>,
     pub(super) gzip: bool,
     pub(super) retry_delay: Duration,
     /// Ends when the client closes.

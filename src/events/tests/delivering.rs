@@ -1,5 +1,7 @@
 //! What becomes of events: bounds, failures, the thread, the close.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -7,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::super::Settings;
+use super::super::delivery::Delivery;
 use super::super::fakes::*;
 use super::super::log::Level;
 use super::super::recorder::Evaluated;
+use super::super::{Events, Settings, SystemClock};
 use super::*;
 use crate::evaluation::{ErrorKind, Outcome};
 use crate::model::{Context, Value};
+use crate::transport::{Http, Options};
 
 // Bounds and failures
 
@@ -190,18 +194,90 @@ fn after_failures_periodic_flushes_pause_and_the_events_wait() {
         ..settings()
     });
     let start = Instant::now();
-    bench.recorder.identify(user());
-    bench.service.script.lock().unwrap().push_back(status(403));
-    bench.delivery.flush_unless_failing(start);
-    bench.recorder.identify(user());
-    bench
-        .delivery
-        .flush_unless_failing(start + Duration::from_secs(4));
-    assert_eq!(bench.recorder.books().0.pending, 1);
-    bench
-        .delivery
-        .flush_unless_failing(start + Duration::from_secs(5));
-    assert_eq!(bench.recorder.books().0.sent, 1);
+    // When a periodic flush is tried, what the service says, and whether a request is made at all.
+    let steps = [
+        (0, 403, true),
+        (4, 200, false),
+        (5, 403, true),
+        (14, 200, false),
+        (15, 200, true),
+        (15, 403, true),
+        (19, 200, false),
+        (20, 200, true),
+    ];
+    for (seconds, answer, expected) in steps {
+        bench.recorder.identify(user());
+        *bench.service.script.lock().unwrap() = [status(answer)].into();
+        bench.service.posted.lock().unwrap().clear();
+        bench
+            .delivery
+            .flush_unless_failing(start + Duration::from_secs(seconds));
+        let posted = bench.service.posted.lock().unwrap().len();
+        assert_eq!(posted == 1, expected, "{seconds} s, {answer}");
+    }
+    assert_eq!(bench.recorder.books().0.pending, 0);
+}
+
+#[test]
+fn a_flush_that_succeeds_ends_the_pause() {
+    let mut bench = bench(&settings());
+    let start = Instant::now();
+    *bench.service.script.lock().unwrap() = [status(403), status(200)].into();
+    for flush in [
+        Delivery::flush,
+        Delivery::flush,
+        Delivery::flush_unless_failing,
+    ] {
+        bench.recorder.identify(user());
+        flush(&mut bench.delivery, start);
+    }
+    assert_eq!(bench.recorder.books().0.sent, 2);
+}
+
+#[test]
+fn events_travel_over_http() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/base/", listener.local_addr().unwrap());
+    let service = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let mut request = String::new();
+        while !request.ends_with("}}]") {
+            let mut bytes = [0; 4096];
+            let read = stream.read(&mut bytes).unwrap();
+            request.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        }
+        let answer = "HTTP/1.1 202 Accepted\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+        request
+    });
+    let options = Options {
+        headers: vec![("Authorization".to_owned(), "sdk-key".to_owned())],
+        ..Options::default()
+    };
+    let http = Http::new(&options).unwrap();
+    let events = Events::start(
+        &Settings { uri, ..settings() },
+        Box::new(http),
+        Arc::new(FakeLog::default()),
+        Arc::new(SystemClock),
+    );
+    events.identify(user());
+    let report = events.flush_within(LONG);
+    assert_eq!((report.sent, report.complete), (1, true), "{report:?}");
+    let request = service.join().unwrap().to_lowercase();
+    assert!(
+        request.starts_with("post /base/bulk http/1.1\r\n"),
+        "{request}"
+    );
+    for header in [
+        "authorization: sdk-key",
+        "content-type: application/json",
+        "x-launchdarkly-event-schema: 4",
+    ] {
+        assert!(request.contains(&format!("\r\n{header}\r\n")), "{request}");
+    }
+    assert!(!format!("{events:?}").contains("sdk-key"));
 }
 
 // The thread
@@ -267,6 +343,38 @@ fn callers_are_not_held_up_by_a_post_under_way() {
 }
 
 #[test]
+fn every_flush_that_is_asked_for_is_made() {
+    let (events, service, _) = events(&settings());
+    let (came, release) = hold(&service);
+    for _ in 0..3 {
+        events.identify(user());
+        events.flush();
+        came.recv_timeout(LONG).unwrap();
+        release.send(()).unwrap();
+    }
+    assert!(events.flush_within(LONG).complete);
+    assert_eq!(events.stats().sent, 3);
+}
+
+#[test]
+fn who_waits_for_a_flush_during_a_close_is_told_the_truth() {
+    let (events, service, _) = events(&settings());
+    let (came, release) = hold(&service);
+    events.identify(user());
+    events.flush();
+    came.recv_timeout(LONG).unwrap();
+    thread::scope(|scope| {
+        events.identify(user());
+        let report = scope.spawn(|| events.flush_within(LONG));
+        assert!(!events.close(Duration::from_millis(20)));
+        drop(release);
+        let report = report.join().unwrap();
+        assert_eq!((report.pending, report.complete), (0, true));
+    });
+    assert_eq!(lost(&events.stats(), "closed"), 1);
+}
+
+#[test]
 fn a_close_sends_what_waits_and_what_comes_later_is_dropped() {
     let (events, service, _) = events(&settings());
     let (someone, tracked) = (user(), flag(0, TRACKED));
@@ -291,7 +399,7 @@ fn a_close_sends_what_waits_and_what_comes_later_is_dropped() {
 
 #[test]
 fn a_close_ends_within_its_deadline_whatever_the_service_does() {
-    let (events, service, _) = events(&settings());
+    let (events, service, log) = events(&settings());
     let (came, release) = hold(&service);
     events.identify(user());
     events.flush();
@@ -311,11 +419,22 @@ fn a_close_ends_within_its_deadline_whatever_the_service_does() {
         (1, 1),
         "only the payload under way is open"
     );
+    assert!(service.ended.load(Ordering::SeqCst), "it is cut off");
+    service
+        .script
+        .lock()
+        .unwrap()
+        .push_back(Err("cut off".to_owned()));
     drop(release);
     assert!(events.close(LONG));
     let ledger = events.stats();
     balance(&ledger);
-    assert_eq!((ledger.sent, ledger.pending), (1, 0));
+    assert_eq!((ledger.pending, lost(&ledger, "closed")), (0, 2));
+    assert_eq!(
+        log.lines(),
+        [],
+        "what the close did is no failure of the service"
+    );
 }
 
 #[test]
