@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from logging import NullHandler as NullHandler
     from typing import Any, overload
 
+    # The submodule or the Config in force: see _Package. (The submodule itself can be imported under its full name.)
+    config: Any
     log: Logger
     sdk_key: str | None
     start_wait: float
@@ -64,7 +66,7 @@ __BUILTINS__ = ["key", "ip", "country", "email", "firstName", "lastName", "avata
 # Seconds in which the clients that are still open at exit send their last events.
 _CLOSE_AT_EXIT = 2.0
 
-_shared = _SharedClient()
+_state = _SharedClient()
 
 
 def get() -> LDClient:
@@ -75,8 +77,8 @@ def get() -> LDClient:
 
     Later calls cost one look at a variable and never wait, whatever another thread does with the key or the Config.
     """
-    ready = _shared.ready
-    return _shared.settle() if ready is None else ready
+    ready = _state.ready
+    return _state.settle() if ready is None else ready
 
 
 def set_config(config: Config) -> None:
@@ -91,7 +93,7 @@ def set_config(config: Config) -> None:
     """
     if config is None:
         raise TypeError("set_config: expected a Config, got None")
-    _shared.set_config(config, variable=False)
+    _state.set_config(config, variable=False)
 
 
 def set_sdk_key(sdk_key: str) -> None:
@@ -102,7 +104,7 @@ def set_sdk_key(sdk_key: str) -> None:
 
     A client that exists already is replaced as :func:`set_config` describes.
     """
-    _shared.set_sdk_key(sdk_key, variable=False)
+    _state.set_sdk_key(sdk_key, variable=False)
 
 
 if TYPE_CHECKING:
@@ -155,7 +157,7 @@ def track(name: str, data: object = None, metric_value: float | None = None) -> 
 
 def _reset_client() -> None:
     """Closes the shared client; the next :func:`get` builds a new one. For tests."""
-    _shared.reset()
+    _state.reset()
 
 
 class _Package(ModuleType):
@@ -164,41 +166,41 @@ class _Package(ModuleType):
     @property
     def sdk_key(self) -> str | None:
         """The SDK key that was assigned or set, or None. Wins over the key in ``config``."""
-        return _shared.sdk_key
+        return _state.sdk_key
 
     @sdk_key.setter
     def sdk_key(self, key: str | None) -> None:
-        _shared.set_sdk_key(key, variable=True)
+        _state.set_sdk_key(key, variable=True)
 
     @property
     def start_wait(self) -> float:
         """Seconds that the first ``get()``, and a change of key or Config after it, wait for flags; default 5."""
-        return _shared.start_wait
+        return _state.start_wait
 
     @start_wait.setter
     def start_wait(self, seconds: float) -> None:
-        _shared.start_wait = _values.number("start_wait", seconds, 5, least=0)
+        _state.start_wait = _values.number("start_wait", seconds, 5, least=0)
 
     @property
     def config(self) -> Any:
         """The submodule; once a Config is assigned here, the Config in force (which has the submodule's names)."""
-        return _shared.config if _shared.uses_variables and _shared.config else _submodule("config")
+        return _state.config if _state.uses_variables and _state.config else _submodule("config")
 
     @config.setter
     def config(self, value: Any) -> None:
         # The import machinery assigns every submodule to its package.
         if not isinstance(value, ModuleType):
-            _shared.set_config(value, variable=True)
+            _state.set_config(value, variable=True)
 
     @property
     def client(self) -> Any:
         """The submodule; in a program that assigns ``sdk_key`` or ``config``, the shared client once there is one."""
-        return _shared.current if _shared.uses_variables and _shared.current else _submodule("client")
+        return _state.current if _state.uses_variables and _state.current else _submodule("client")
 
     @client.setter
     def client(self, value: Any) -> None:
         if not isinstance(value, ModuleType):
-            _shared.install(value)
+            _state.install(value)
 
 
 def _submodule(name: str) -> ModuleType:

@@ -202,7 +202,11 @@ class SharedClient:
                     self._publish()
                 wanted = self._wanted()
         if is_first and wanted is not None and wanted != build.config:
-            self._replace(wanted, self._wish, 0)
+            # Changed while this client was on its way; whoever changed it has gone on already.
+            try:
+                self._replace(wanted, self._wish, 0)
+            except Exception as error:
+                logs.logger().error("The new key or configuration was not taken: %s", error)
         return client
 
     def _await(self, build: _Build) -> LDClient:
