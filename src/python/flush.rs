@@ -36,7 +36,7 @@ impl FlushResult {
     #[getter]
     fn dropped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for (reason, count) in self.report.iter().flat_map(|report| &report.dropped) {
+        for (reason, count) in self.report.iter().flat_map(|report| &report.dropped).filter(|(_, count)| *count > 0) {
             dict.set_item(reason, count)?;
         }
         Ok(dict)
@@ -48,8 +48,9 @@ impl FlushResult {
         self.report.as_ref().is_none_or(|report| report.complete)
     }
 
+    /// Whether everything arrived: complete, and nothing was lost.
     fn __bool__(&self) -> bool {
-        self.complete() && self.report.as_ref().is_none_or(|report| report.dropped.is_empty())
+        self.complete() && self.report.iter().flat_map(|report| &report.dropped).all(|(_, count)| *count == 0)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

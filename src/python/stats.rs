@@ -40,7 +40,7 @@ pub fn to_dict<'py>(py: Python<'py>, stats: &Stats, client: &Client) -> PyResult
         events.set_item("sent", ledger.sent)?;
         events.set_item("pending", ledger.pending)?;
         let dropped = PyDict::new(py);
-        for (reason, count) in &ledger.dropped {
+        for (reason, count) in ledger.dropped.iter().filter(|(_, count)| *count > 0) {
             dropped.set_item(reason, count)?;
         }
         events.set_item("dropped", dropped)?;

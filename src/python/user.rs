@@ -123,6 +123,11 @@ impl events::Subject for DictUser<'_, '_> {
         f("user");
     }
 
+    fn named_key_hash(&self) -> Option<u64> {
+        let anonymous = self.with_attribute("anonymous", |value| matches!(value, Some(Operand::Bool(true))));
+        (!anonymous).then(|| events::Subject::key_hash(self))
+    }
+
     fn to_context(&self) -> Option<Arc<Context>> {
         Context::new(vec![Individual::user(parts_of_user(self.dict, self.key))]).ok().map(Arc::new)
     }
