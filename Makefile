@@ -57,7 +57,7 @@ ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
 include $(FOUND)
 # A Python that has gone away since is looked for anew, once.
 ifeq ($(MAKE_RESTARTS),)
-ifneq ($(foreach version,$(OLDEST) $(NEWEST),$(if $(wildcard $(PYTHON_$(version))),,gone)),)
+ifneq ($(strip $(foreach version,$(OLDEST) $(NEWEST),$(if $(wildcard $(PYTHON_$(version))),,gone))),)
 $(shell rm -f $(FOUND))
 endif
 endif
