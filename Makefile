@@ -55,9 +55,9 @@ clean: ## remove whatever these targets made
 # `help` and `clean` need no Python; everything else begins by finding some.
 ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
 include $(FOUND)
-# A Python that has gone away since is looked for anew.
-ifneq ($(NEWEST),)
-ifneq ($(words $(wildcard $(PYTHON_$(NEWEST)) $(PYTHON_$(OLDEST)))),$(if $(filter $(NEWEST),$(OLDEST)),1,2))
+# A Python that has gone away since is looked for anew, once.
+ifeq ($(MAKE_RESTARTS),)
+ifneq ($(strip $(foreach version,$(OLDEST) $(NEWEST),$(if $(wildcard $(PYTHON_$(version))),,gone))),)
 $(shell rm -f $(FOUND))
 endif
 endif

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from itertools import cycle, repeat
 from typing import Any
 
-import ldclient
 import workload
+
+import ldclient
 from ldclient import Context
 from ldclient.client import LDClient
 from ldclient.config import Config

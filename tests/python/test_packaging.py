@@ -11,8 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ldclient
 import pytest
+
+import ldclient
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,8 @@
 """Types that a caller sees, checked by mypy and never run: the type of an answer follows the type of the default."""
 
-from ldclient import Config, Context, LDClient
 from typing_extensions import assert_type
+
+from ldclient import Config, Context, LDClient
 
 client = LDClient(Config(sdk_key="sdk-key", offline=True))
 context = Context.builder("user-key").kind("user").set("plan", "gold").build()
