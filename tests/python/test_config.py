@@ -1,4 +1,4 @@
-"""Config: which option every argument of every era means, what a value must look like, what the native client is told."""
+"""Config: what every argument of every era means, what a value must look like, what the native client is told."""
 
 from __future__ import annotations
 
