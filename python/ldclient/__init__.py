@@ -22,7 +22,7 @@ from .ambient import use
 from .client import LDClient
 from .config import Config
 from .context import Context, ContextBuilder, ContextMultiBuilder
-from .version import VERSION
+from .version import VERSION as VERSION
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False

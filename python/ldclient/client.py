@@ -91,7 +91,7 @@ class LDClient(_ldclient.Client):
 
     def add_hook(self, hook: object) -> NoReturn:
         """Raises ValueError: hooks come with a later release."""
-        raise ValueError("this release of ldclient cannot honour hooks yet, so add_hook() cannot add one")
+        raise ValueError(f"this release of ldclient cannot honour hooks yet: {type(hook).__name__} was not added")
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +106,8 @@ class LDClient(_ldclient.Client):
 
     def _state(self) -> str:
         try:
+            if self.is_closed():
+                return "closed"
             if self.is_offline():
                 return "offline"
             return "initialized" if self.is_initialized() else "waiting for flags"

@@ -86,12 +86,12 @@ def test_tasks_start_with_their_creators_user_and_do_not_see_each_other() -> Non
             seen.append(ambient.current())
         return [*seen, ambient.current()]
 
-    async def main() -> list[list[object]]:
+    async def main() -> tuple[list[object], list[object]]:
         first, second = asyncio.Event(), asyncio.Event()
         with use(None):
             return await asyncio.gather(ask(ANN, first, second), ask(BOB, second, first))
 
-    assert asyncio.run(main()) == [[None, ANN, None], [None, BOB, None]]
+    assert list(asyncio.run(main())) == [[None, ANN, None], [None, BOB, None]]
 
 
 def test_a_block_that_is_left_in_another_context_raises_nothing() -> None:

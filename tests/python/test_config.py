@@ -1,4 +1,4 @@
-"""Config: which option every argument of every era means, what a value must look like, what the native client is told."""
+"""Config: what every argument of every era means, what a value must look like, what the native client is told."""
 
 from __future__ import annotations
 
@@ -244,7 +244,16 @@ ERAS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
         (
             *("key", URIS[0], URIS[1], 900, 7, URIS[2], False, 2, {"f": 1}, False, Processor, 45, True, Store, Store),
             *(Processor, {"email"}, True, True, 20, 21, True, 99, "wrapper", "1.0", HTTPConfig(3, 4)),
-            *(BigSegmentsConfig(Store), {"id": "app", "version": "2"}, [Processor], [Store], True, True, "filter", Store),
+            *(
+                BigSegmentsConfig(Store),
+                {"id": "app", "version": "2"},
+                [Processor],
+                [Store],
+                True,
+                True,
+                "filter",
+                Store,
+            ),
         ),
         {
             "sdk_key": "key",
@@ -794,7 +803,13 @@ def test_a_file_source_takes_one_path_or_several(paths: Any) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [(([],), ValueError), ((7,), TypeError), (([7],), TypeError), (("a", "yes"), TypeError), (("a", True, 0), ValueError)],
+    [
+        (([],), ValueError),
+        ((7,), TypeError),
+        (([7],), TypeError),
+        (("a", "yes"), TypeError),
+        (("a", True, 0), ValueError),
+    ],
 )
 def test_a_file_source_refuses_what_it_cannot_watch(arguments: tuple[Any, ...], error: type[Exception]) -> None:
     with pytest.raises(error):
