@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Context, Individual, Kind, Value};
+use crate::model::{Context, Individual, Kind, Value, int_equals_float};
 
 /// Somebody with one or several kinds.
 pub trait Subject {
@@ -83,11 +83,10 @@ impl<'a> Operand<'a> {
             Operand::Str(text) => other.as_str() == Some(text),
             Operand::Int(n) => match other {
                 Value::Int(o) => *o == n,
-                #[allow(clippy::float_cmp, reason = "equality of JSON numbers is exact")]
-                other => other.as_f64().is_some_and(|o| Some(o) == self.as_f64()),
+                Value::Float(o) => int_equals_float(n, *o),
+                _ => false,
             },
-            #[allow(clippy::float_cmp, reason = "equality of JSON numbers is exact")]
-            Operand::Float(n) => other.as_f64() == Some(n),
+            Operand::Float(n) => *other == Value::Float(n),
             Operand::Value(value) => value == other,
         }
     }

@@ -18,3 +18,4 @@ pub use rollout::{Choice, Rollout, Share};
 pub(crate) use segment::RawSegment;
 pub use segment::{Segment, SegmentRule, SegmentTarget};
 pub use value::Value;
+pub(crate) use value::int_equals_float;

@@ -89,13 +89,29 @@ impl PartialEq for Value {
                     && a.iter()
                         .all(|(name, value)| other.member(name) == Some(value))
             }
-            _ => match (self.as_f64(), other.as_f64()) {
-                #[allow(clippy::float_cmp, reason = "equality of JSON numbers is exact")]
-                (Some(a), Some(b)) => a == b,
-                _ => false,
-            },
+            #[allow(clippy::float_cmp, reason = "equality of JSON numbers is exact")]
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::Int(n), Value::Float(f)) | (Value::Float(f), Value::Int(n)) => {
+                int_equals_float(*n, *f)
+            }
+            (Value::BigInt(digits), Value::Float(f)) | (Value::Float(f), Value::BigInt(digits)) => {
+                **digits == *format!("{f:.0}")
+            }
+            _ => false,
         }
     }
+}
+
+/// Whether they are the same number, exactly: 2^53 + 1 is no double, so no double equals it (as in Python).
+pub(crate) fn int_equals_float(int: i64, float: f64) -> bool {
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::float_cmp,
+        reason = "what the casts lose is what is asked; out of range they saturate in i128"
+    )]
+    let same = int as f64 == float && i128::from(int) == float as i128;
+    same
 }
 
 impl From<&str> for Value {
@@ -227,6 +243,9 @@ mod tests {
         assert_ne!(parse("true"), parse("1"));
         assert_eq!(parse("1"), parse("1.0"));
         assert_ne!(parse("\"1\""), parse("1"));
+        assert_ne!(parse("9007199254740993"), parse("9007199254740992.0"));
+        assert_ne!(parse("9223372036854775807"), parse("9223372036854775808"));
+        assert_eq!(parse("9223372036854775808"), parse("9223372036854775808.0"));
         assert_eq!(parse(r#"{"a":1,"b":2}"#), parse(r#"{"b":2,"a":1}"#));
         assert_ne!(parse(r#"{"a":1}"#), parse(r#"{"a":1,"b":2}"#));
     }
