@@ -89,7 +89,7 @@ $(shell mkdir -p $(dir $(SOURCE_LIST)))
 $(file >$(SOURCE_LIST),$(SOURCES))
 endif
 
-# $(call environment,folder,version,groups): an environment with tools, and the wheel built for it and installed.
+# $(call environment,folder,version,groups): an environment with tools, and the wheel installed.
 define environment
 $(1)/.tools: pyproject.toml $(FOUND)
 	@$$(say) 'Python $(2): tools into $(1)'
@@ -99,13 +99,18 @@ $(1)/.tools: pyproject.toml $(FOUND)
 	@$(1)/bin/python -m pip install --quiet $(foreach group,$(3),--group $(group))
 	@touch $$@
 
-$(1)/.wheel: $(1)/.tools .venv/.tools $(SOURCES) $(SOURCE_LIST)
-	@$$(say) 'Python $(2): the wheel'
-	@rm -rf dist/$(2)
-	@.venv/bin/maturin build --release --out dist/$(2) --interpreter $(1)/bin/python
-	@$(1)/bin/python -m pip install --quiet --no-deps --force-reinstall dist/$(2)/*.whl
+$(1)/.wheel: $(1)/.tools dist/.wheel
+	@$$(say) 'Python $(2): installing the wheel'
+	@$(1)/bin/python -m pip install --quiet --no-deps --force-reinstall dist/*.whl
 	@touch $$@
 endef
+# One wheel serves every version: it is built for the stable interface of Python 3.10.
+dist/.wheel: .venv/.tools $(SOURCES) $(SOURCE_LIST)
+	@$(say) 'The wheel'
+	@rm -rf dist; mkdir dist
+	@.venv/bin/maturin build --locked --release --out dist --interpreter $(PYTHON)
+	@touch $@
+
 $(eval $(call environment,.venv,$(NEWEST),dev))
 ifneq ($(OLDEST),$(NEWEST))
 $(eval $(call environment,.venv-$(OLDEST),$(OLDEST),test))
@@ -117,14 +122,12 @@ endif
 .PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench
 
 _build: .venv/.wheel
-	@ls dist/$(NEWEST)/*.whl
+	@ls dist/*.whl
 
 _demo: .venv/.wheel
 	@$(say) 'examples/demo.py'
 	@$(PYTHON) examples/demo.py
 
-# The oldest goes first, so that the compiled parts left behind are those of .venv: tests that build the package anew
-# find them.
 _test: _test-rust _test-old _test-new _typing
 
 _test-rust:
