@@ -193,6 +193,10 @@ impl<T: Compiled> Source<T> for &RawValue {
                     Some(Value::Int(version)) => *version,
                     _ => 0,
                 };
+                // Of the mark of a deletion nothing else is read.
+                if whole.member("deleted") == Some(&Value::Bool(true)) {
+                    return Entry::Deleted { version };
+                }
                 Entry::Malformed {
                     version,
                     error: describe(&error).into(),
