@@ -57,7 +57,7 @@ struct Evaluation<'a, S, L> {
     status: Option<BigSegmentsStatus>,
 }
 
-/// The segments that led here, innermost first: a scope that undoes itself, so that only a real cycle is one.
+/// The flags or segments that led here, innermost first: a scope that undoes itself, so that only a real cycle is one.
 #[derive(Clone, Copy)]
 struct Chain<'c> {
     key: &'c str,
@@ -65,7 +65,7 @@ struct Chain<'c> {
     depth: usize,
 }
 
-/// How deep segments may refer to each other; the caller's stack is not ours to exhaust.
+/// How deep flags or segments may refer to each other; the caller's stack is not ours to exhaust.
 const DEEPEST: usize = 128;
 
 impl<'c> Chain<'c> {
@@ -106,7 +106,7 @@ pub fn evaluate<S: Subject, L: Lookup>(
         recorder,
         status: None,
     };
-    match evaluation.flag(flag) {
+    match evaluation.flag(flag, &Chain::of(&flag.key, None)) {
         Ok(outcome) => Outcome {
             big_segments: evaluation.status,
             ..outcome
@@ -115,18 +115,14 @@ pub fn evaluate<S: Subject, L: Lookup>(
     }
 }
 
-impl<'a, S: Subject, L: Lookup> Evaluation<'a, S, L> {
-    fn flag(&mut self, flag: &'a Flag) -> Result<Outcome, Malformed> {
+impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+    fn flag(&mut self, flag: &Flag, chain: &Chain<'_>) -> Result<Outcome, Malformed> {
         if !flag.on {
             return Ok(off(flag, Reason::Off));
         }
-        if let Some(index) = self.failed_prerequisite(flag)? {
+        if let Some(index) = self.failed_prerequisite(flag, chain)? {
             return Ok(off(flag, Reason::PrerequisiteFailed { index }));
         }
-        self.targets_and_rules(flag)
-    }
-
-    fn targets_and_rules(&mut self, flag: &Flag) -> Result<Outcome, Malformed> {
         if let Some(variation) = targets::target(flag, self.subject) {
             return Ok(serve(flag, variation, Reason::TargetMatch));
         }
