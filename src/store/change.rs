@@ -283,7 +283,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
 /// serde_json's message may quote a value of the data, which could be anything: only types and places are told.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.split_once(", expected ") {
+    match text.rsplit_once(", expected ") {
         Some((found, expected)) => {
             let found = found
                 .split(['"', '`'])
@@ -325,6 +325,22 @@ mod tests {
             remarks[0]
         );
         assert!(!remarks[0].contains("secret"), "{}", remarks[0]);
+    }
+
+    #[test]
+    fn what_stands_in_the_data_is_never_told() {
+        for value in [
+            "secret",
+            "x, expected secret",
+            "`secret",
+            "\\\"secret, expected \\\"secret",
+        ] {
+            let (_, remarks) = full(&format!(
+                r#"{{"flags":{{"f":{{"version":1,"on":"{value}"}}}}}}"#
+            ));
+            assert!(!remarks[0].contains("secret"), "{}", remarks[0]);
+            assert!(remarks[0].contains("expected a boolean"), "{}", remarks[0]);
+        }
     }
 
     #[test]
