@@ -329,7 +329,12 @@ mod tests {
 
     #[test]
     fn what_stands_in_the_data_is_never_told() {
-        for value in ["secret", "x, expected secret", "`secret", "\\"secret, expected \\"secret"] {
+        for value in [
+            "secret",
+            "x, expected secret",
+            "`secret",
+            "\\\"secret, expected \\\"secret",
+        ] {
             let (_, remarks) = full(&format!(
                 r#"{{"flags":{{"f":{{"version":1,"on":"{value}"}}}}}}"#
             ));
