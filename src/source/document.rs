@@ -90,9 +90,16 @@ pub(super) fn merge(files: &[(&Path, Vec<u8>)]) -> Result<Document, String> {
         for remark in sections.remarks {
             merged.remarks.push(format!("{shown}: {remark}"));
         }
-        for (section, items) in [("flags", sections.flags), ("flagValues", sections.flag_values)] {
+        for (section, items) in [
+            ("flags", sections.flags),
+            ("flagValues", sections.flag_values),
+        ] {
             for (name, value) in unique(items, section, path, &mut merged.remarks) {
-                let flag = if section == "flags" { item(value) } else { serving(&name, value) };
+                let flag = if section == "flags" {
+                    item(value)
+                } else {
+                    serving(&name, value)
+                };
                 let key = flags.claim(name, &flag, path, section)?;
                 merged.flags.push((key, flag));
             }
@@ -149,7 +156,8 @@ struct Sections {
 impl Sections {
     fn read(path: &Path, bytes: &[u8]) -> Result<Sections, Fault> {
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
         let nowhere = |what: &str| Fault {
             line: 0,
             column: 0,
@@ -165,7 +173,9 @@ impl Sections {
             Some(_) => {
                 let parsed = yaml::parse(text)?;
                 let Value::Object(members) = parsed.value else {
-                    return Err(nowhere("the file must hold an object with the sections flags, flagValues or segments"));
+                    return Err(nowhere(
+                        "the file must hold an object with the sections flags, flagValues or segments",
+                    ));
                 };
                 let mut sections = Sections {
                     remarks: parsed.remarks,
@@ -192,9 +202,12 @@ impl Sections {
 
 fn not_utf8(bytes: &[u8], at: usize) -> Fault {
     let before = &bytes[..at];
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
     Fault {
-        line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+        line: before.split(|byte| *byte == b'\n').count(),
         column: at - start + 1,
         what: "the text is not UTF-8".to_owned(),
     }
@@ -238,7 +251,12 @@ fn section<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Named<Value>, D
 }
 
 /// The last of each name, at the place of the first.
-fn unique(members: Named<Value>, section: &str, path: &Path, remarks: &mut Vec<String>) -> Named<Value> {
+fn unique(
+    members: Named<Value>,
+    section: &str,
+    path: &Path,
+    remarks: &mut Vec<String>,
+) -> Named<Value> {
     let mut places: HashMap<Box<str>, usize> = HashMap::with_capacity(members.len());
     let mut kept: Named<Value> = Vec::with_capacity(members.len());
     for (name, value) in members {
@@ -271,7 +289,13 @@ impl<'a> Places<'a> {
     }
 
     /// The key of the item, if it is nobody's yet.
-    fn claim(&mut self, name: Box<str>, item: &Value, path: &'a Path, section: &'static str) -> Result<Box<str>, String> {
+    fn claim(
+        &mut self,
+        name: Box<str>,
+        item: &Value,
+        path: &'a Path,
+        section: &'static str,
+    ) -> Result<Box<str>, String> {
         let key = match item.member("key") {
             Some(Value::String(key)) if !key.is_empty() => key.clone(),
             _ => name,
@@ -303,7 +327,12 @@ fn item(value: Value) -> Value {
 /// A flag that serves the value to everyone.
 fn serving(key: &str, value: Value) -> Value {
     let object = |members: Vec<(&str, Value)>| {
-        Value::Object(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
+        Value::Object(
+            members
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        )
     };
     object(vec![
         ("key", key.into()),

@@ -13,7 +13,7 @@
 //! 4. An item whose content changed gets a higher version even where its file does not say so: events tell versions
 //!    apart, and so do those who look at them.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -35,7 +35,11 @@ const MOST_LOOKS: usize = 20;
 const COARSE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(paths: &[PathBuf], auto_update: bool, interval: Duration, teller: &mut Teller) {
-    let interval = if interval.is_zero() { INTERVAL } else { interval };
+    let interval = if interval.is_zero() {
+        INTERVAL
+    } else {
+        interval
+    };
     let mut files = Files::new(paths);
     files.load(teller, auto_update);
     if !auto_update {
@@ -121,11 +125,20 @@ impl Files<'_> {
                     return;
                 }
                 let meanwhile = match (self.applied, auto_update) {
-                    (Some(_), _) => "The last good data goes on being served; they are read again when they change.",
-                    (None, true) => "Until they can be, every flag serves its default; they are read again when they change.",
-                    (None, false) => "Every flag serves its default until a restart, because the files are not watched.",
+                    (Some(_), _) => {
+                        "The last good data goes on being served; they are read again when they change."
+                    }
+                    (None, true) => {
+                        "Until they can be, every flag serves its default; they are read again when they change."
+                    }
+                    (None, false) => {
+                        "Every flag serves its default until a restart, because the files are not watched."
+                    }
                 };
-                teller.log(Level::Error, format!("The flag files cannot be used: {fault}. {meanwhile}"));
+                teller.log(
+                    Level::Error,
+                    format!("The flag files cannot be used: {fault}. {meanwhile}"),
+                );
                 teller.interrupted(&Trouble::new(ErrorKind::InvalidData, fault.as_str()));
                 self.fault = Some(fault);
             }
@@ -146,7 +159,8 @@ impl Files<'_> {
         let mut document = document::merge(&files)?;
         drop(files);
         let versions = self.versions.next(&mut document);
-        let change = Change::full(document.to_json().as_bytes()).map_err(|error| error.to_string())?;
+        let change =
+            Change::full(document.to_json().as_bytes()).map_err(|error| error.to_string())?;
         self.versions = versions;
         Ok(Some((change, document.remarks, hash)))
     }
@@ -162,9 +176,7 @@ impl Files<'_> {
 }
 
 fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
-    value.hash(&mut hasher);
-    hasher.finish()
+    foldhash::quality::FixedState::default().hash_one(value)
 }
 
 /// The content and the version of every item that was ever read, so that an item that comes back counts on.
@@ -187,8 +199,12 @@ impl Versions {
 fn assign(known: &mut HashMap<Box<str>, (u64, i64)>, items: &mut Named<Value>) {
     for (key, item) in items {
         let content = hash(&item.to_json());
-        let Value::Object(members) = item else { continue };
-        let Some((_, Value::Int(version))) = members.iter_mut().find(|(name, _)| **name == *"version") else {
+        let Value::Object(members) = item else {
+            continue;
+        };
+        let Some((_, Value::Int(version))) =
+            members.iter_mut().find(|(name, _)| **name == *"version")
+        else {
             continue;
         };
         match known.get_mut(key) {

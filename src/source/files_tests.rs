@@ -18,7 +18,11 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("ld-source-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "ld-source-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -64,7 +68,10 @@ fn files_are_merged_and_flag_values_become_flags() {
         "a.json",
         "\u{feff} {\"$schema\":\"x\",\"flags\":{\"a\":{\"key\":\"a\",\"on\":true,\"version\":7}},\"segments\":{\"s\":{\"key\":\"s\"}}}",
     );
-    let yaml = folder.write("b.yaml", "flagValues:\n  b: yes\n  c: [1, 2.5]\nflags:\n  d:\n    on: true\n");
+    let yaml = folder.write(
+        "b.yaml",
+        "flagValues:\n  b: yes\n  c: [1, 2.5]\nflags:\n  d:\n    on: true\n",
+    );
     assert_eq!(
         read_files(&[json, yaml]).unwrap(),
         concat!(
@@ -90,12 +97,36 @@ fn yaml_is_known_by_its_name_or_by_not_starting_like_json() {
 fn faults_name_the_file_the_place_and_what_is_wrong() {
     for (name, text, expected) in [
         ("a.json", "", "a.json: the file is empty"),
-        ("a.json", "[]", "a.json: the file must hold an object, not an array"),
-        ("a.json", "{\n \"flags\": {\"a\": }}", "a.json: line 2 column 17: expected value"),
-        ("a.json", "{\"flags\": 5}", "a.json: line 1 column 11: invalid type"),
-        ("a.json", "{\"flags\": {\"a\": 1}", "a.json: line 1 column 18: EOF"),
-        ("a.yaml", "flags: [1]", "a.yaml: flags must be an object by key"),
-        ("a.yaml", "just text", "a.yaml: the file must hold an object"),
+        (
+            "a.json",
+            "[]",
+            "a.json: the file must hold an object, not an array",
+        ),
+        (
+            "a.json",
+            "{\n \"flags\": {\"a\": }}",
+            "a.json: line 2 column 17: expected value",
+        ),
+        (
+            "a.json",
+            "{\"flags\": 5}",
+            "a.json: line 1 column 11: invalid type",
+        ),
+        (
+            "a.json",
+            "{\"flags\": {\"a\": 1}",
+            "a.json: line 1 column 18: EOF",
+        ),
+        (
+            "a.yaml",
+            "flags: [1]",
+            "a.yaml: flags must be an object by key",
+        ),
+        (
+            "a.yaml",
+            "just text",
+            "a.yaml: the file must hold an object",
+        ),
         ("a.yaml", "flags:\n  a: *b\n", "a.yaml: line 2 column 6: "),
     ] {
         let fault = read_one(name, text).unwrap_err();
@@ -104,8 +135,15 @@ fn faults_name_the_file_the_place_and_what_is_wrong() {
     let folder = Folder::new();
     fs::write(folder.path("a.json"), b"{\n\"\xFF\"}").unwrap();
     let fault = read_files(&[folder.path("a.json")]).unwrap_err();
-    assert!(fault.ends_with("a.json: line 2 column 2: the text is not UTF-8"), "{fault}");
-    assert!(read_files(&[folder.path("none.json")]).unwrap_err().contains("none.json: "));
+    assert!(
+        fault.ends_with("a.json: line 2 column 2: the text is not UTF-8"),
+        "{fault}"
+    );
+    assert!(
+        read_files(&[folder.path("none.json")])
+            .unwrap_err()
+            .contains("none.json: ")
+    );
 }
 
 #[test]
@@ -114,7 +152,10 @@ fn a_key_in_two_places_is_an_error_that_names_both() {
     let one = folder.write("one.json", r#"{"flags":{"a":{"key":"a"}}}"#);
     let two = folder.write("two.json", r#"{"flagValues":{"a":1}}"#);
     let fault = read_files(&[one.clone(), two]).unwrap_err();
-    assert!(fault.contains("two.json: the flag \"a\" in flagValues is in flags of "), "{fault}");
+    assert!(
+        fault.contains("two.json: the flag \"a\" in flagValues is in flags of "),
+        "{fault}"
+    );
     assert!(fault.contains("one.json already"), "{fault}");
     let by_member = folder.write("three.json", r#"{"flags":{"x":{"key":"a"}}}"#);
     assert!(read_files(&[one.clone(), by_member]).is_err());
@@ -125,7 +166,10 @@ fn a_key_in_two_places_is_an_error_that_names_both() {
 #[test]
 fn a_name_twice_in_one_section_is_remarked_on_and_the_last_counts() {
     let folder = Folder::new();
-    let path = folder.write("a.json", r#"{"flags":{"f":{"version":1},"f":{"version":2}}}"#);
+    let path = folder.write(
+        "a.json",
+        r#"{"flags":{"f":{"version":1},"f":{"version":2}}}"#,
+    );
     let (source, recorder) = start(vec![path], false);
     let heard = recorder.wait("the data", |heard| heard.state() == Some(State::Valid));
     assert_eq!(heard.version(), 2);
@@ -150,7 +194,9 @@ fn a_changed_file_is_read_again_and_changed_flags_get_higher_versions() {
     fs::rename(folder.path("b.json"), path).unwrap();
     let heard = recorder.wait("the third load", |heard| heard.version() == 3);
     let last = heard.snapshots.last().unwrap();
-    assert!(matches!(last.flag("f"), Some(Entry::Live(flag)) if flag.variations[0].to_json() == "1"));
+    assert!(
+        matches!(last.flag("f"), Some(Entry::Live(flag)) if flag.variations[0].to_json() == "1")
+    );
     assert!(matches!(last.flag("same"), Some(Entry::Live(flag)) if flag.version == 1));
     assert_eq!(heard.states, [(State::Valid, None)]);
     drop(heard);
@@ -165,16 +211,30 @@ fn a_fault_is_logged_once_while_the_last_good_data_is_served() {
     let (source, recorder) = start(vec![good, path], true);
     drop(recorder.wait("the first load", |heard| heard.version() == 1));
     folder.write("a.yaml", "flagValues:\n  f: [2\n");
-    drop(recorder.wait("the fault", |heard| heard.state() == Some(State::Interrupted)));
+    drop(recorder.wait("the fault", |heard| {
+        heard.state() == Some(State::Interrupted)
+    }));
     folder.write("good.json", r#"{"flagValues":{"g":2}}"#);
     folder.write("a.yaml", "flagValues:\n  f: [2\n");
     folder.write("a.yaml", "flagValues:\n  f: 3\n");
-    let heard = recorder.wait("the mended file", |heard| heard.lines_at(Level::Info).len() == 2);
-    assert_eq!((heard.version(), heard.flag_version("g"), heard.snapshots.len()), (2, 2, 2));
+    let heard = recorder.wait("the mended file", |heard| {
+        heard.lines_at(Level::Info).len() == 2
+    });
+    assert_eq!(
+        (
+            heard.version(),
+            heard.flag_version("g"),
+            heard.snapshots.len()
+        ),
+        (2, 2, 2)
+    );
     assert_eq!(heard.errors().len(), 1);
     assert_eq!(heard.errors()[0].kind, ErrorKind::InvalidData);
     let errors = heard.lines_at(Level::Error);
-    assert!(errors.len() == 1 && errors[0].contains("a.yaml: line "), "{errors:?}");
+    assert!(
+        errors.len() == 1 && errors[0].contains("a.yaml: line "),
+        "{errors:?}"
+    );
     assert_eq!(heard.state(), Some(State::Valid));
     drop(heard);
     assert!(source.stop(DEADLINE));
@@ -193,7 +253,9 @@ fn a_missing_file_leaves_the_state_initializing_and_is_looked_for() {
     assert_eq!(heard.version(), 1);
     drop(heard);
     fs::remove_file(folder.path("late.json")).unwrap();
-    let heard = recorder.wait("the loss", |heard| heard.state() == Some(State::Interrupted));
+    let heard = recorder.wait("the loss", |heard| {
+        heard.state() == Some(State::Interrupted)
+    });
     assert_eq!(heard.version(), 1);
     drop(heard);
     assert!(source.stop(DEADLINE));

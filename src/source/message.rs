@@ -89,10 +89,17 @@ mod tests {
             "put",
             r#"{"path":"/","data":{"flags":{"a/b c":{"key":"a/b c","version":1}},"segments":{"s":{"key":"s","version":1}}}}"#,
         );
-        let patched = after(&put, "patch", r#"{"path":"/flags/a/b c","data":{"key":"a/b c","version":2,"on":true}}"#);
+        let patched = after(
+            &put,
+            "patch",
+            r#"{"path":"/flags/a/b c","data":{"key":"a/b c","version":2,"on":true}}"#,
+        );
         assert!(matches!(patched.flag("a/b c"), Some(Entry::Live(flag)) if flag.on));
         let deleted = after(&patched, "delete", r#"{"path":"/segments/s","version":2}"#);
-        assert!(matches!(deleted.segment("s"), Some(Entry::Deleted { version: 2 })));
+        assert!(matches!(
+            deleted.segment("s"),
+            Some(Entry::Deleted { version: 2 })
+        ));
         assert!(matches!(put.segment("s"), Some(Entry::Live(_))));
     }
 
@@ -100,7 +107,11 @@ mod tests {
     fn events_and_paths_nobody_knows_are_told_and_are_no_error() {
         for (name, data, quoted) in [
             ("message", "", "\"message\""),
-            ("patch", r#"{"path":"/layers/x","data":{}}"#, "\"/layers/x\""),
+            (
+                "patch",
+                r#"{"path":"/layers/x","data":{}}"#,
+                "\"/layers/x\"",
+            ),
             ("delete", r#"{"path":"/flags/","version":1}"#, "\"/flags/\""),
         ] {
             match read(name, data.as_bytes()) {

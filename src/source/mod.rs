@@ -25,6 +25,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -88,7 +89,7 @@ pub enum Plan {
 
 /// Enough for a TLS handshake and for JSON nested as deep as the parser allows, in a build without optimisation too;
 /// a test goes that deep. Pages that are not touched cost nothing.
-const STACK: usize = 1024 * 1024;
+const STACK: usize = 2048 * 1024;
 /// The wait after a defect of ours. It should not be seen.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
@@ -185,7 +186,10 @@ impl Drop for Source {
             self.stop(Duration::ZERO);
         } else {
             // The C library's bookkeeping of a thread that the fork did not copy is better left alone.
-            let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let thread = self
+                .thread
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
             std::mem::forget(thread.take());
         }
     }
@@ -250,7 +254,7 @@ fn url(base: &str, path: &str, filter: Option<&str>) -> String {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 url.push(char::from(byte));
             } else {
-                url.push_str(&format!("%{byte:02X}"));
+                let _ = write!(url, "%{byte:02X}");
             }
         }
     }

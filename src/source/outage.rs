@@ -32,7 +32,11 @@ impl Outage {
                     1 => "1 try".to_owned(),
                     tries => format!("{tries} tries"),
                 };
-                let what = if first { "Flag data has arrived" } else { "Flag data arrives again" };
+                let what = if first {
+                    "Flag data has arrived"
+                } else {
+                    "Flag data arrives again"
+                };
                 Some((Level::Info, format!("{what}, after {lasted} and {tries}.")))
             }
             None if first => Some((Level::Info, "Flag data has arrived.".to_owned())),
@@ -42,7 +46,13 @@ impl Outage {
 
     /// An attempt failed. The first failure is a warning, or an error where a person has to act; a later one only
     /// where a person has to act for the first time in this outage. All others are for debugging.
-    pub(super) fn failed(&mut self, now: Instant, reason: &str, delay: Duration, person: bool) -> Line {
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        reason: &str,
+        delay: Duration,
+        person: bool,
+    ) -> Line {
         let worth = if person { Level::Error } else { Level::Warning };
         let outage = self.current.get_or_insert(Current {
             since: now,
@@ -54,7 +64,10 @@ impl Outage {
         if outage.said >= worth {
             return (
                 Level::Debug,
-                format!("Try {} failed: {reason}. The next follows in {next}.", outage.tries),
+                format!(
+                    "Try {} failed: {reason}. The next follows in {next}.",
+                    outage.tries
+                ),
             );
         }
         outage.said = worth;
@@ -70,7 +83,9 @@ impl Outage {
         };
         (
             worth,
-            format!("{state}: {reason}. The next try follows in {next}. {meanwhile}; further tries are not logged."),
+            format!(
+                "{state}: {reason}. The next try follows in {next}. {meanwhile}; further tries are not logged."
+            ),
         )
     }
 }
@@ -97,7 +112,10 @@ mod tests {
     fn an_outage_is_two_lines_however_many_tries_it_takes() {
         let start = Instant::now();
         let mut outage = Outage::default();
-        assert_eq!(outage.ended(start), Some((Level::Info, "Flag data has arrived.".to_owned())));
+        assert_eq!(
+            outage.ended(start),
+            Some((Level::Info, "Flag data has arrived.".to_owned()))
+        );
         assert_eq!(outage.ended(start), None);
         let (level, text) = outage.failed(start, "the server closed the stream", SECOND, false);
         assert_eq!(level, Level::Warning);
@@ -106,11 +124,17 @@ mod tests {
             "Flag updates are interrupted: the server closed the stream. The next try follows in 1.0 s. The last known flags go on being served; further tries are not logged."
         );
         for _ in 0..5 {
-            assert_eq!(outage.failed(start, "x", 30 * SECOND, false).0, Level::Debug);
+            assert_eq!(
+                outage.failed(start, "x", 30 * SECOND, false).0,
+                Level::Debug
+            );
         }
         assert_eq!(
             outage.ended(start + 90 * SECOND),
-            Some((Level::Info, "Flag data arrives again, after 90 s and 6 tries.".to_owned()))
+            Some((
+                Level::Info,
+                "Flag data arrives again, after 90 s and 6 tries.".to_owned()
+            ))
         );
         assert_eq!(outage.ended(start + 91 * SECOND), None);
     }
@@ -125,7 +149,13 @@ mod tests {
             .collect();
         assert_eq!(
             levels,
-            [Level::Warning, Level::Debug, Level::Error, Level::Debug, Level::Debug]
+            [
+                Level::Warning,
+                Level::Debug,
+                Level::Error,
+                Level::Debug,
+                Level::Debug
+            ]
         );
         let (_, text) = outage.ended(now + SECOND).unwrap();
         assert_eq!(text, "Flag data has arrived, after 1.0 s and 5 tries.");

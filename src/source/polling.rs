@@ -1,14 +1,14 @@
-//! Asking for all data again and again, with the ETag of the last answer.
+//! Asking for all data again and again, with the `ETag` of the last answer.
 //!
 //! 1. There is always a next poll, `interval` after the last one, never sooner. After a status 4xx other than 400, 408
 //!    and 429 it is in the extended regime, 5 minutes to 1 hour, until two polls in a row succeed.
-//! 2. A status 304 is a success: the data is what we have. An ETag is kept only for data that was applied.
-//! 3. An answer that cannot be read is INVALID_DATA, and nothing of it is applied.
+//! 2. A status 304 is a success: the data is what we have. An `ETag` is kept only for data that was applied.
+//! 3. An answer that cannot be read is `INVALID_DATA`, and nothing of it is applied.
 
 use std::time::{Duration, Instant};
 
 use super::status::ErrorKind;
-use super::teller::{Teller, Trouble};
+use super::teller::{Teller, Trouble, random};
 use crate::events::log::Level;
 use crate::store::Change;
 use crate::transport::Http;
@@ -32,7 +32,7 @@ pub(super) fn run(url: &str, interval: Duration, http: &Http, teller: &mut Telle
                 retry.record_success(Instant::now())
             }
             Err(trouble) => {
-                let random = teller.random();
+                let random = random();
                 let delay = retry.record_failure(trouble.failure_kind(), Instant::now(), random);
                 teller.trouble(&trouble, delay);
                 delay
@@ -44,7 +44,12 @@ pub(super) fn run(url: &str, interval: Duration, http: &Http, teller: &mut Telle
     }
 }
 
-fn poll(url: &str, etag: &mut Option<String>, http: &Http, teller: &mut Teller) -> Result<(), Trouble> {
+fn poll(
+    url: &str,
+    etag: &mut Option<String>,
+    http: &Http,
+    teller: &mut Teller,
+) -> Result<(), Trouble> {
     let known = etag.clone();
     let mut headers = vec![("Accept", "application/json")];
     headers.extend(known.as_deref().map(|etag| ("If-None-Match", etag)));

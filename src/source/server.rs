@@ -35,8 +35,7 @@ pub(super) fn send(text: &str) -> Step {
     Step::Send(text.as_bytes().to_vec())
 }
 
-pub(super) const STREAM: &str =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nX-LD-EnvID: env-1\r\n\r\n";
+pub(super) const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nX-LD-EnvID: env-1\r\n\r\n";
 
 pub(super) fn answer(status: &str, headers: &str, body: &str) -> Step {
     send(&format!(
@@ -78,7 +77,9 @@ impl Server {
         let seen = Arc::clone(&requests);
         thread::spawn(move || {
             for script in scripts {
-                let Ok((mut connection, _)) = listener.accept() else { return };
+                let Ok((mut connection, _)) = listener.accept() else {
+                    return;
+                };
                 connection.set_read_timeout(Some(DEADLINE)).unwrap();
                 connection.set_nodelay(true).unwrap();
                 let head = head(&mut connection);
@@ -86,7 +87,9 @@ impl Server {
                 for step in script {
                     let done = match step {
                         Step::Send(bytes) => connection.write_all(&bytes).is_ok(),
-                        Step::Drip(bytes) => bytes.chunks(1).all(|byte| connection.write_all(byte).is_ok()),
+                        Step::Drip(bytes) => bytes
+                            .chunks(1)
+                            .all(|byte| connection.write_all(byte).is_ok()),
                         Step::Wait(go) => go.recv_timeout(DEADLINE).is_ok(),
                         Step::Hold => matches!(connection.read(&mut [0; 16]), Ok(1..)),
                     };
@@ -116,7 +119,10 @@ fn head(connection: &mut TcpStream) -> String {
 /// A script step that waits, and what lets it go on.
 pub(super) fn gate() -> (impl Fn(), Step) {
     let (go, wait) = channel();
-    (move || drop(go.send(())), Step::Wait(wait))
+    let go = move || {
+        let _ = go.send(());
+    };
+    (go, Step::Wait(wait))
 }
 
 #[derive(Default)]
@@ -135,7 +141,10 @@ impl Heard {
     }
 
     pub(super) fn errors(&self) -> Vec<&ErrorInfo> {
-        self.states.iter().filter_map(|(_, error)| error.as_ref()).collect()
+        self.states
+            .iter()
+            .filter_map(|(_, error)| error.as_ref())
+            .collect()
     }
 
     /// The version of flag `f`, -1 where it is deleted or unknown.
@@ -144,7 +153,11 @@ impl Heard {
     }
 
     pub(super) fn flag_version(&self, key: &str) -> i64 {
-        match self.snapshots.last().and_then(|snapshot| snapshot.flag(key)) {
+        match self
+            .snapshots
+            .last()
+            .and_then(|snapshot| snapshot.flag(key))
+        {
             Some(Entry::Live(flag)) => flag.version,
             _ => -1,
         }
@@ -173,7 +186,12 @@ impl Recorder {
         let mut heard = self.heard();
         while !so(&heard) {
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{what}: {:?} {:?}", heard.states, heard.lines);
+            assert!(
+                !left.is_zero(),
+                "{what}: {:?} {:?}",
+                heard.states,
+                heard.lines
+            );
             heard = self
                 .changed
                 .wait_timeout(heard, left)

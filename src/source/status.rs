@@ -119,21 +119,21 @@ impl Status {
 mod tests {
     use super::*;
 
-    fn error(message: &str) -> Option<ErrorInfo> {
-        Some(ErrorInfo {
+    fn error(message: &str) -> ErrorInfo {
+        ErrorInfo {
             kind: ErrorKind::NetworkError,
             status: 0,
             time_ms: 1,
             message: message.to_owned(),
-        })
+        }
     }
 
     #[test]
     fn an_interruption_before_the_first_data_leaves_the_state_initializing() {
         let mut status = Status::new(10);
-        assert!(status.update(State::Interrupted, error("a"), 20));
+        assert!(status.update(State::Interrupted, Some(error("a")), 20));
         assert_eq!((status.state, status.since_ms), (State::Initializing, 10));
-        assert_eq!(status.error, error("a"));
+        assert_eq!(status.error, Some(error("a")));
     }
 
     #[test]
@@ -141,18 +141,18 @@ mod tests {
         let mut status = Status::new(10);
         assert!(status.update(State::Valid, None, 20));
         assert!(!status.update(State::Valid, None, 30));
-        assert!(status.update(State::Interrupted, error("a"), 40));
-        assert!(status.update(State::Interrupted, error("b"), 50));
-        assert_eq!((status.since_ms, &status.error), (40, &error("b")));
+        assert!(status.update(State::Interrupted, Some(error("a")), 40));
+        assert!(status.update(State::Interrupted, Some(error("b")), 50));
+        assert_eq!((status.since_ms, &status.error), (40, &Some(error("b"))));
         assert!(status.update(State::Valid, None, 60));
-        assert_eq!((status.since_ms, &status.error), (60, &error("b")));
+        assert_eq!((status.since_ms, &status.error), (60, &Some(error("b"))));
     }
 
     #[test]
     fn off_is_the_end() {
         let mut status = Status::new(10);
         assert!(status.update(State::Off, None, 20));
-        assert!(!status.update(State::Valid, error("late"), 30));
+        assert!(!status.update(State::Valid, Some(error("late")), 30));
         assert_eq!((status.state, status.since_ms), (State::Off, 20));
     }
 }

@@ -41,7 +41,9 @@ impl Stop {
             if done(*ended) {
                 return true;
             }
-            let left = end.map_or(duration, |end| end.saturating_duration_since(Instant::now()));
+            let left = end.map_or(duration, |end| {
+                end.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return false;
             }

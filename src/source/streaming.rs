@@ -6,7 +6,7 @@
 //!    is waited out with doubling waits and jitter; any other status 4xx, such as 401 or 403, in the extended regime,
 //!    because someone has to act: it is one error line in the log, and ends by itself once they have.
 //! 2. Silence of 5 minutes, comments included, is a failure: the connection is dead.
-//! 3. Data that cannot be read is INVALID_DATA. Nothing after it on that connection is applied; the next one starts
+//! 3. Data that cannot be read is `INVALID_DATA`. Nothing after it on that connection is applied; the next one starts
 //!    with all data again.
 //! 4. An event counts when its last line is there. Half of one at the end of the body is never applied, nor is an
 //!    event above 256 MiB read on.
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::message::{self, Message};
 use super::status::ErrorKind;
-use super::teller::{Teller, Trouble};
+use super::teller::{self, Teller, Trouble};
 use crate::events::log::Level;
 use crate::transport::retry::Retry;
 use crate::transport::sse::{Item, Parser};
@@ -33,7 +33,10 @@ const LARGEST_EVENT: usize = 256 * 1024 * 1024;
 const BUFFER: usize = 32 * 1024;
 
 pub(super) fn run(url: &str, initial_delay: Duration, http: &Http, teller: &mut Teller) {
-    teller.log(Level::Debug, "Connecting to the stream of flag data.".to_owned());
+    teller.log(
+        Level::Debug,
+        "Connecting to the stream of flag data.".to_owned(),
+    );
     let mut stream = Stream {
         retry: Retry::streaming(initial_delay),
         attempt: None,
@@ -48,7 +51,7 @@ pub(super) fn run(url: &str, initial_delay: Duration, http: &Http, teller: &mut 
         if stream.teller.is_stopping() {
             return;
         }
-        let random = stream.teller.random();
+        let random = teller::random();
         let delay = stream
             .retry
             .record_failure(trouble.failure_kind(), Instant::now(), random);
@@ -75,7 +78,10 @@ impl Stream<'_> {
         if response.status != 200 {
             return Trouble::of_status(response.status);
         }
-        if let Some(kind) = response.header("content-type").filter(|kind| !is_event_stream(kind)) {
+        if let Some(kind) = response
+            .header("content-type")
+            .filter(|kind| !is_event_stream(kind))
+        {
             let kind: String = kind.chars().take(100).collect();
             return Trouble::new(
                 ErrorKind::InvalidData,

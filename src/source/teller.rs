@@ -99,7 +99,12 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn new(sink: Arc<dyn Sink>, log: Arc<dyn Log>, stop: Arc<Stop>, pace: Pace) -> Teller {
+    pub(super) fn new(
+        sink: Arc<dyn Sink>,
+        log: Arc<dyn Log>,
+        stop: Arc<Stop>,
+        pace: Pace,
+    ) -> Teller {
         Teller {
             sink,
             log,
@@ -165,7 +170,9 @@ impl Teller {
     /// An attempt failed; the next one follows after the delay.
     pub(super) fn trouble(&mut self, trouble: &Trouble, delay: Duration) {
         let person = trouble.failure_kind() == FailureKind::Unexpected;
-        let (level, text) = self.outage.failed(Instant::now(), &trouble.reason, delay, person);
+        let (level, text) = self
+            .outage
+            .failed(Instant::now(), &trouble.reason, delay, person);
         self.log(level, text);
         self.interrupted(trouble);
     }
@@ -196,13 +203,6 @@ impl Teller {
         self.sink.stream_init(now_ms(), duration, failed);
     }
 
-    /// Uniform in `0.0..1.0`.
-    #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
-    pub(super) fn random(&self) -> f64 {
-        // Every state has keys of its own.
-        (RandomState::new().hash_one(Instant::now()) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     fn tell(&mut self, state: State, error: Option<ErrorInfo>) {
         if self.status.update(state, error.clone(), now_ms()) {
             self.sink.status(self.status.state, error);
@@ -210,8 +210,17 @@ impl Teller {
     }
 }
 
-pub(super) fn now_ms() -> i64 {
+fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
+}
+
+/// Uniform in `0.0..1.0`.
+#[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
+pub(super) fn random() -> f64 {
+    // Every state has keys of its own.
+    (RandomState::new().hash_one(Instant::now()) >> 11) as f64 / (1_u64 << 53) as f64
 }

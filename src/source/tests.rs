@@ -21,7 +21,8 @@ fn http() -> Http {
 
 fn start(plan: Plan, pace: Pace) -> (Source, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
-    let source = Source::start_at(plan, Some(http()), recorder.clone(), recorder.clone(), pace).unwrap();
+    let source =
+        Source::start_at(plan, Some(http()), recorder.clone(), recorder.clone(), pace).unwrap();
     (source, recorder)
 }
 
@@ -38,14 +39,24 @@ fn stream(server: &Server) -> (Source, Arc<Recorder>) {
 fn put_patch_and_delete_arrive_however_the_bytes_are_cut() {
     let delete = event("delete", r#"{"path":"/flags/f","version":3}"#);
     let body = format!(": hello\n\n{}{}{delete}", put(1), patch(2));
-    let server = Server::start(vec![vec![send(STREAM), Step::Drip(body.into_bytes()), Step::Hold]]);
+    let server = Server::start(vec![vec![
+        send(STREAM),
+        Step::Drip(body.into_bytes()),
+        Step::Hold,
+    ]]);
     let (source, recorder) = stream(&server);
     let heard = recorder.wait("delete", |heard| heard.snapshots.len() == 3);
     assert!(matches!(heard.snapshots[0].flag("f"), Some(Entry::Live(flag)) if flag.version == 1));
     assert!(matches!(heard.snapshots[1].flag("f"), Some(Entry::Live(flag)) if flag.version == 2));
-    assert!(matches!(heard.snapshots[2].flag("f"), Some(Entry::Deleted { version: 3 })));
+    assert!(matches!(
+        heard.snapshots[2].flag("f"),
+        Some(Entry::Deleted { version: 3 })
+    ));
     assert_eq!(heard.states, [(State::Valid, None)]);
-    assert_eq!((&heard.inits[..], &heard.environments[..]), (&[false][..], &["env-1".to_owned()][..]));
+    assert_eq!(
+        (&heard.inits[..], &heard.environments[..]),
+        (&[false][..], &["env-1".to_owned()][..])
+    );
     drop(heard);
     assert!(source.stop(DEADLINE));
     let request = server.requests().remove(0).to_lowercase();
@@ -60,19 +71,35 @@ fn a_closed_stream_is_opened_again_and_logged_in_one_line_each_way() {
     scripts.push(vec![send(STREAM), send(&put(2)), Step::Hold]);
     let server = Server::start(scripts);
     let (source, recorder) = stream(&server);
-    let heard = recorder.wait("the second put", |heard| heard.lines_at(Level::Info).len() == 2);
+    let heard = recorder.wait("the second put", |heard| {
+        heard.lines_at(Level::Info).len() == 2
+    });
     assert_eq!(heard.version(), 2);
     let states: Vec<State> = heard.states.iter().map(|(state, _)| *state).collect();
     assert_eq!(states.first(), Some(&State::Valid));
     assert_eq!(states.last(), Some(&State::Valid));
-    assert!(states[1..6].iter().all(|state| *state == State::Interrupted));
+    assert!(
+        states[1..6]
+            .iter()
+            .all(|state| *state == State::Interrupted)
+    );
     let errors = heard.errors();
-    assert_eq!((errors[0].kind, errors[1].kind), (ErrorKind::NetworkError, ErrorKind::ErrorResponse));
+    assert_eq!(
+        (errors[0].kind, errors[1].kind),
+        (ErrorKind::NetworkError, ErrorKind::ErrorResponse)
+    );
     assert_eq!(errors[1].status, 503);
     let warnings = heard.lines_at(Level::Warning);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].starts_with("Flag updates are interrupted: the server closed the stream. "), "{warnings:?}");
-    assert!(heard.lines_at(Level::Info)[1].ends_with("5 tries."), "{:?}", heard.lines);
+    assert!(
+        warnings[0].starts_with("Flag updates are interrupted: the server closed the stream. "),
+        "{warnings:?}"
+    );
+    assert!(
+        heard.lines_at(Level::Info)[1].ends_with("5 tries."),
+        "{:?}",
+        heard.lines
+    );
     assert_eq!(heard.inits, [false, true, true, true, true, false]);
     drop(heard);
     assert!(source.stop(DEADLINE));
@@ -90,11 +117,25 @@ fn a_rejected_key_is_waited_out_for_minutes_with_one_error_line_and_recovers() {
     let (source, recorder) = stream(&server);
     let heard = recorder.wait("the put", |heard| heard.lines_at(Level::Info).len() == 1);
     assert_eq!((heard.version(), heard.state()), (1, Some(State::Valid)));
-    assert!(heard.states[..3].iter().all(|(state, _)| *state == State::Initializing));
-    assert_eq!(heard.errors().iter().map(|error| error.status).collect::<Vec<_>>(), [401, 401, 403]);
+    assert!(
+        heard.states[..3]
+            .iter()
+            .all(|(state, _)| *state == State::Initializing)
+    );
+    assert_eq!(
+        heard
+            .errors()
+            .iter()
+            .map(|error| error.status)
+            .collect::<Vec<_>>(),
+        [401, 401, 403]
+    );
     let errors = heard.lines_at(Level::Error);
     assert_eq!(errors.len(), 1, "{errors:?}");
-    assert!(errors[0].contains("does not accept the SDK key") && errors[0].contains(" min."), "{errors:?}");
+    assert!(
+        errors[0].contains("does not accept the SDK key") && errors[0].contains(" min."),
+        "{errors:?}"
+    );
     assert!(heard.lines_at(Level::Warning).is_empty());
     drop(heard);
     assert!(source.stop(DEADLINE));
@@ -104,11 +145,15 @@ fn a_rejected_key_is_waited_out_for_minutes_with_one_error_line_and_recovers() {
 fn a_stop_is_immediate_and_tells_off_and_nothing_of_the_break() {
     let server = Server::start(vec![vec![send(STREAM), send(&put(1)), Step::Hold]]);
     let (source, recorder) = stream(&server);
-    drop(recorder.wait("the put", |heard| heard.state() == Some(State::Valid)));
+    drop(recorder.wait("the put", |heard| heard.lines_at(Level::Info).len() == 1));
     let lines = recorder.heard().lines.len();
     let before = Instant::now();
     assert!(source.stop(DEADLINE));
-    assert!(before.elapsed() < Duration::from_millis(200), "{:?}", before.elapsed());
+    assert!(
+        before.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        before.elapsed()
+    );
     assert!(source.stop(Duration::ZERO));
     let heard = recorder.heard();
     assert_eq!(heard.states, [(State::Valid, None), (State::Off, None)]);
@@ -136,7 +181,11 @@ fn a_stop_ends_a_wait_of_minutes_and_one_for_headers() {
         }
         let before = Instant::now();
         assert!(source.stop(DEADLINE));
-        assert!(before.elapsed() < Duration::from_millis(200), "{:?}", before.elapsed());
+        assert!(
+            before.elapsed() < Duration::from_millis(200),
+            "{:?}",
+            before.elapsed()
+        );
         assert_eq!(recorder.heard().state(), Some(State::Off));
     }
 }
@@ -163,7 +212,11 @@ fn after_data_that_cannot_be_read_nothing_of_that_connection_is_applied() {
     assert_eq!(heard.snapshots.len(), 3);
     assert_eq!(heard.errors().len(), 1);
     assert_eq!(heard.errors()[0].kind, ErrorKind::InvalidData);
-    assert!(heard.errors()[0].message.contains("a patch event"), "{:?}", heard.errors());
+    assert!(
+        heard.errors()[0].message.contains("a patch event"),
+        "{:?}",
+        heard.errors()
+    );
     drop(heard);
     assert!(source.stop(DEADLINE));
 }
@@ -181,7 +234,11 @@ fn a_malformed_flag_harms_no_other_and_is_remarked_on_once() {
     let (source, recorder) = stream(&server);
     let heard = recorder.wait("two puts", |heard| heard.lines_at(Level::Info).len() == 2);
     assert_eq!(heard.version(), 1);
-    let remarks: Vec<_> = heard.lines.iter().filter(|(_, text)| text.contains("\"bad\"")).collect();
+    let remarks: Vec<_> = heard
+        .lines
+        .iter()
+        .filter(|(_, text)| text.contains("\"bad\""))
+        .collect();
     assert_eq!(remarks.len(), 1, "{remarks:?}");
     drop(heard);
     assert!(source.stop(DEADLINE));
@@ -215,7 +272,10 @@ fn a_retry_field_replaces_the_first_wait() {
     let heard = recorder.wait("the second put", |heard| heard.version() == 2);
     let warning = heard.lines_at(Level::Warning)[0];
     // Less half of it at most.
-    assert!((10..=20).any(|seconds| warning.contains(&format!(" {seconds} s."))), "{warning}");
+    assert!(
+        (10..=20).any(|seconds| warning.contains(&format!(" {seconds} s."))),
+        "{warning}"
+    );
     drop(heard);
     assert!(source.stop(DEADLINE));
 }
@@ -252,7 +312,9 @@ fn a_silent_stream_is_given_up() {
         ..FAST
     };
     let (source, recorder) = start(plan, pace);
-    drop(recorder.wait("the interruption", |heard| heard.state() == Some(State::Interrupted)));
+    drop(recorder.wait("the interruption", |heard| {
+        heard.state() == Some(State::Interrupted)
+    }));
     assert_eq!(recorder.heard().errors()[0].kind, ErrorKind::NetworkError);
     go();
     drop(recorder.wait("the second put", |heard| heard.version() == 2));
@@ -278,18 +340,40 @@ fn what_is_no_event_stream_is_not_read() {
 #[test]
 fn a_put_of_twenty_megabytes_and_one_nested_as_deep_as_can_be_arrive() {
     let flags: Vec<String> = (0..20_000)
-        .map(|n| format!(r#""f{n}":{{"key":"f{n}","version":1,"variations":["{}"]}}"#, "x".repeat(1_000)))
+        .map(|n| {
+            format!(
+                r#""f{n}":{{"key":"f{n}","version":1,"variations":["{}"]}}"#,
+                "x".repeat(1_000)
+            )
+        })
         .collect();
     let deep = format!("{}{}", "[".repeat(110), "]".repeat(110));
+    // Each is the deepest that its parser takes, or deeper.
+    let patterns = [
+        "(".repeat(240) + "a" + &")*".repeat(240),
+        "(?=".repeat(60) + "a" + &")".repeat(60),
+        "(b|c".repeat(240) + &")+?".repeat(240),
+        "(?=b|(?<!c)".repeat(60) + "a" + &")".repeat(60),
+        "(?=(?:a".repeat(30) + &")*)".repeat(30),
+        "(".repeat(100_000),
+    ];
+    let patterns = serde_json::to_string(&patterns).unwrap();
     let body = format!(
-        r#"{{"data":{{"flags":{{{},"f":{{"key":"f","version":5,"variations":[{deep}],"on":"malformed"}},"g":{{"version":4,"variations":[{deep}]}}}}}}}}"#,
+        r#"{{"data":{{"flags":{{{},"f":{{"key":"f","version":5,"variations":[{deep}],"on":"malformed"}},"g":{{"version":4,"rules":[{{"clauses":[{{"attribute":"key","op":"matches","values":{patterns}}}]}}],"variations":[{deep}]}}}}}}}}"#,
         flags.join(",")
     );
     assert!(body.len() > 20 << 20);
-    let server = Server::start(vec![vec![send(STREAM), send(&event("put", &body)), Step::Hold]]);
+    let server = Server::start(vec![vec![
+        send(STREAM),
+        send(&event("put", &body)),
+        Step::Hold,
+    ]]);
     let (source, recorder) = stream(&server);
     let heard = recorder.wait("the put", |heard| heard.state() == Some(State::Valid));
-    assert_eq!((heard.flag_version("f19999"), heard.flag_version("g")), (1, 4));
+    assert_eq!(
+        (heard.flag_version("f19999"), heard.flag_version("g")),
+        (1, 4)
+    );
     drop(heard);
     assert!(source.stop(DEADLINE));
 }
@@ -307,8 +391,11 @@ fn a_defect_in_a_sink_ends_no_source() {
         filter: None,
         initial_reconnect_delay: Duration::ZERO,
     };
-    let source = Source::start_at(plan, Some(http()), recorder.clone(), recorder.clone(), FAST).unwrap();
-    let heard = recorder.wait("the second put", |heard| heard.state() == Some(State::Valid));
+    let source =
+        Source::start_at(plan, Some(http()), recorder.clone(), recorder.clone(), FAST).unwrap();
+    let heard = recorder.wait("the second put", |heard| {
+        heard.state() == Some(State::Valid)
+    });
     assert_eq!(heard.version(), 2);
     assert_eq!(heard.errors()[0].kind, ErrorKind::Unknown);
     drop(heard);
@@ -318,7 +405,11 @@ fn a_defect_in_a_sink_ends_no_source() {
 #[test]
 fn polling_sends_the_etag_back_and_takes_304_as_success() {
     let server = Server::start(vec![
-        vec![answer("200 OK", "ETag: \"one\"\r\nX-LD-EnvID: env-1\r\n", &all(1))],
+        vec![answer(
+            "200 OK",
+            "ETag: \"one\"\r\nX-LD-EnvID: env-1\r\n",
+            &all(1),
+        )],
         vec![answer("304 Not Modified", "", "")],
         vec![answer("500 Oops", "", "")],
         vec![answer("200 OK", "ETag: \"two\"\r\n", "{\"flags\":")],
@@ -350,11 +441,22 @@ fn polling_sends_the_etag_back_and_takes_304_as_success() {
     );
     // The floor of the interval.
     let warnings = heard.lines_at(Level::Warning);
-    assert!(warnings.len() == 1 && warnings[0].contains(" 30 s."), "{warnings:?}");
+    assert!(
+        warnings.len() == 1 && warnings[0].contains(" 30 s."),
+        "{warnings:?}"
+    );
     drop(heard);
     assert!(source.stop(DEADLINE));
-    let requests: Vec<String> = server.requests().iter().map(|request| request.to_lowercase()).collect();
-    assert!(requests[0].starts_with("get /sdk/latest-all?filter=a%20b http/1.1"), "{}", requests[0]);
+    let requests: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|request| request.to_lowercase())
+        .collect();
+    assert!(
+        requests[0].starts_with("get /sdk/latest-all?filter=a%20b http/1.1"),
+        "{}",
+        requests[0]
+    );
     let etags: Vec<bool> = requests
         .iter()
         .map(|request| request.contains("if-none-match: \"one\""))
@@ -377,7 +479,11 @@ fn polling_waits_for_minutes_after_a_rejected_key_and_recovers() {
     let (source, recorder) = start(plan, FAST);
     let heard = recorder.wait("the data", |heard| heard.state() == Some(State::Valid));
     assert_eq!(heard.version(), 1);
-    assert!(heard.lines_at(Level::Error)[0].contains(" min."), "{:?}", heard.lines);
+    assert!(
+        heard.lines_at(Level::Error)[0].contains(" min."),
+        "{:?}",
+        heard.lines
+    );
     drop(heard);
     assert!(source.stop(DEADLINE));
 }
@@ -396,14 +502,25 @@ fn a_source_that_connects_needs_a_client() {
 #[test]
 fn an_address_holds_nothing_that_a_filter_could_smuggle_in() {
     assert_eq!(url("https://x/", "/all", None), "https://x/all");
-    assert_eq!(url("https://x/relay", "/all", Some("a.b-1_c")), "https://x/relay/all?filter=a.b-1_c");
-    assert_eq!(url("https://x", "/all", Some("&x=é #")), "https://x/all?filter=%26x%3D%C3%A9%20%23");
+    assert_eq!(
+        url("https://x/relay", "/all", Some("a.b-1_c")),
+        "https://x/relay/all?filter=a.b-1_c"
+    );
+    assert_eq!(
+        url("https://x", "/all", Some("&x=é #")),
+        "https://x/all?filter=%26x%3D%C3%A9%20%23"
+    );
 }
 
 /// What a body leads to, without a network.
 fn read(body: Vec<u8>) -> Arc<Recorder> {
     let recorder = Arc::new(Recorder::default());
-    let mut teller = Teller::new(recorder.clone(), recorder.clone(), Arc::new(Stop::default()), FAST);
+    let mut teller = Teller::new(
+        recorder.clone(),
+        recorder.clone(),
+        Arc::new(Stop::default()),
+        FAST,
+    );
     let response = StreamResponse {
         status: 200,
         headers: Vec::new(),

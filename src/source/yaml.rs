@@ -3,7 +3,7 @@
 //!
 //! 1. A key is the text that stands there: `on:` is the key `on`, `1:` the key `1`.
 //! 2. A plain scalar is read as by YAML 1.2, and where 1.1 differs in booleans and numbers (`yes`, `off`, `010`,
-//!    `1_000`) as by PyYAML, for which existing files were written. Dates and times are strings.
+//!    `1_000`) as by `PyYAML`, for which existing files were written. Dates and times are strings.
 //! 3. Anchors, aliases and merge keys (`<<`) are resolved. What they copy is limited to 64 MiB, nesting to 100.
 //! 4. Of two members of one name the last counts, with a remark. More than one document is an error.
 
@@ -35,7 +35,10 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
         if matches!(event, Event::DocumentStart(..)) {
             documents += 1;
             if documents > 1 {
-                return Err(fault(span.start, "there is a second document; one is expected"));
+                return Err(fault(
+                    span.start,
+                    "there is a second document; one is expected",
+                ));
             }
         }
         builder.take(event, span.start)?;
@@ -93,7 +96,9 @@ struct Builder {
 impl Builder {
     fn take(&mut self, event: Event<'_>, at: Marker) -> Result<(), Fault> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_ref(), at),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(&text, style, anchor, tag.as_ref(), at)
+            }
             Event::SequenceStart(_, anchor, tag) => {
                 collection_tag(tag.as_ref(), "seq", at)?;
                 self.open(
@@ -133,7 +138,8 @@ impl Builder {
                     let Value::String(name) = node.value else {
                         return Err(fault(at, "a key must be a text"));
                     };
-                    return self.key(Key::Name(name), at);
+                    self.key(Key::Name(name), at);
+                    return Ok(());
                 }
                 self.add(node, at)
             }
@@ -163,7 +169,8 @@ impl Builder {
             } else {
                 Key::Name(text.into())
             };
-            return self.key(key, at);
+            self.key(key, at);
+            return Ok(());
         }
         let node = Node::of_scalar(scalar(text, plain, tag, at)?);
         if anchor != 0 {
@@ -172,8 +179,14 @@ impl Builder {
         self.add(node, at)
     }
 
-    fn key(&mut self, new: Key, at: Marker) -> Result<(), Fault> {
-        if let Some(Open::Mapping { key, places, weight, .. }) = self.open.last_mut() {
+    fn key(&mut self, new: Key, at: Marker) {
+        if let Some(Open::Mapping {
+            key,
+            places,
+            weight,
+            ..
+        }) = self.open.last_mut()
+        {
             if let Key::Name(name) = &new {
                 if places.contains_key(name) {
                     self.remarks.push(format!(
@@ -186,7 +199,6 @@ impl Builder {
             }
             *key = Some(new);
         }
-        Ok(())
     }
 
     fn open(&mut self, new: Open, at: Marker) -> Result<(), Fault> {
@@ -207,7 +219,10 @@ impl Builder {
                 items,
                 weight,
                 height,
-            }) => (anchor, Node::new(Value::Array(items.into()), weight, height)),
+            }) => (
+                anchor,
+                Node::new(Value::Array(items.into()), weight, height),
+            ),
             Some(Open::Mapping {
                 anchor,
                 mut members,
@@ -224,7 +239,10 @@ impl Builder {
                         members.push((name, value));
                     }
                 }
-                (anchor, Node::new(Value::Object(members.into()), weight, height))
+                (
+                    anchor,
+                    Node::new(Value::Object(members.into()), weight, height),
+                )
             }
             None => return Ok(()),
         };
@@ -242,7 +260,10 @@ impl Builder {
         match self.open.last_mut() {
             None => self.root = Some(node.value),
             Some(Open::Sequence {
-                items, weight, height, ..
+                items,
+                weight,
+                height,
+                ..
             }) => {
                 items.push(node.value);
                 *weight += node.weight;
@@ -270,7 +291,9 @@ impl Builder {
                     }
                     Some(Key::Merge) => match node.value {
                         object @ Value::Object(_) => merged.push(object),
-                        Value::Array(items) if items.iter().all(|item| matches!(item, Value::Object(_))) => {
+                        Value::Array(items)
+                            if items.iter().all(|item| matches!(item, Value::Object(_))) =>
+                        {
                             merged.extend(items);
                         }
                         _ => return Err(fault(at, "only objects can be merged by <<")),
@@ -324,14 +347,20 @@ fn members_of(value: Value) -> Vec<(Box<str>, Value)> {
 
 fn collection_tag(tag: Option<&Cow<'_, Tag>>, expected: &str, at: Marker) -> Result<(), Fault> {
     match tag {
-        Some(tag) if tag.core_suffix() != Some(expected) && !is_non_specific(tag) => Err(unknown_tag(tag, at)),
+        Some(tag) if tag.core_suffix() != Some(expected) && !is_non_specific(tag) => {
+            Err(unknown_tag(tag, at))
+        }
         _ => Ok(()),
     }
 }
 
 fn scalar(text: &str, plain: bool, tag: Option<&Cow<'_, Tag>>, at: Marker) -> Result<Value, Fault> {
     let Some(tag) = tag else {
-        return if plain { resolve(text, at) } else { Ok(text.into()) };
+        return if plain {
+            resolve(text, at)
+        } else {
+            Ok(text.into())
+        };
     };
     if is_non_specific(tag) {
         return Ok(text.into());
@@ -356,7 +385,10 @@ fn is_non_specific(tag: &Tag) -> bool {
 }
 
 fn unknown_tag(tag: &Tag, at: Marker) -> Fault {
-    fault(at, &format!("the tag {} has no meaning here", tag.original()))
+    fault(
+        at,
+        &format!("the tag {} has no meaning here", tag.original()),
+    )
 }
 
 /// What a plain scalar is.
@@ -364,11 +396,18 @@ fn resolve(text: &str, at: Marker) -> Result<Value, Fault> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Value::Bool(true),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Value::Bool(false),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
+            Value::Bool(false)
+        }
         _ => {
             let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-            if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-                return Err(fault(at, "JSON has no number for infinity and none for \"not a number\""));
+            if matches!(unsigned, ".inf" | ".Inf" | ".INF")
+                || matches!(text, ".nan" | ".NaN" | ".NAN")
+            {
+                return Err(fault(
+                    at,
+                    "JSON has no number for infinity and none for \"not a number\"",
+                ));
             }
             // A number starts with a digit or a point; most texts do not.
             match unsigned.as_bytes().first() {
@@ -390,7 +429,10 @@ fn integer(text: &str, unsigned: &str) -> Option<Value> {
         [b'0', _, ..] => (8, &unsigned[1..]),
         _ => (10, unsigned),
     };
-    if !digits.chars().all(|digit| digit.is_digit(radix) || digit == '_') {
+    if !digits
+        .chars()
+        .all(|digit| digit.is_digit(radix) || digit == '_')
+    {
         return None;
     }
     let digits = digits.replace('_', "");
@@ -408,7 +450,9 @@ fn float(text: &str, unsigned: &str) -> Option<Value> {
     let mut parts = unsigned.splitn(2, ['e', 'E']);
     let mantissa = parts.next()?;
     let points = mantissa.matches('.').count();
-    let shaped = mantissa.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'_')
+    let shaped = mantissa
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'_')
         && mantissa.bytes().any(|byte| byte.is_ascii_digit())
         && points <= 1;
     let exponent = parts.next().is_none_or(|exponent| {
@@ -445,7 +489,10 @@ mod tests {
     use super::*;
 
     fn json(text: &str) -> String {
-        parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}")).value.to_json()
+        parse(text)
+            .unwrap_or_else(|fault| panic!("{text}: {fault}"))
+            .value
+            .to_json()
     }
 
     fn error(text: &str) -> String {
@@ -524,7 +571,10 @@ mod tests {
             ("a: !!binary aGk=", "has no meaning here"),
             ("a: !!int x", "not of the type"),
             ("{[1]: 2}", "a key must be a text"),
-            ("a: 1\n---\nb: 2", "line 2 column 1: there is a second document"),
+            (
+                "a: 1\n---\nb: 2",
+                "line 2 column 1: there is a second document",
+            ),
             ("<<: 1", "only objects can be merged"),
         ] {
             let error = error(yaml);
@@ -536,7 +586,11 @@ mod tests {
     fn a_repeated_key_is_remarked_on_and_the_last_counts() {
         let parsed = parse("a: 1\nb: 2\na: 3").unwrap();
         assert_eq!(parsed.value.to_json(), r#"{"a":3,"b":2}"#);
-        assert!(parsed.remarks[0].starts_with("line 3 column 1: the key \"a\""), "{:?}", parsed.remarks);
+        assert!(
+            parsed.remarks[0].starts_with("line 3 column 1: the key \"a\""),
+            "{:?}",
+            parsed.remarks
+        );
     }
 
     #[test]
@@ -544,16 +598,27 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..20 {
             let before = format!("*a{}, ", level - 1).repeat(10);
-            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", ")));
+            bomb += &format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", "));
         }
         assert!(error(&bomb).contains("64 MiB"));
         let strings = format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a, ".repeat(100));
         assert!(error(&strings).contains("64 MiB"));
-        assert!(error(&"[".repeat(10_000)).contains("deep"));
-        assert!(error(&"- ".repeat(10_000)).contains("deep"));
+        for opening in ["[", "- ", "? ", "{a: "] {
+            assert!(
+                error(&opening.repeat(10_000)).starts_with("line 1 column "),
+                "{opening}"
+            );
+            let text = opening.repeat(150) + &"]".repeat(150);
+            assert!(parse(&text).is_err(), "{opening}");
+        }
+        assert!(
+            error(&format!("{}{}", "[".repeat(101), "]".repeat(101)))
+                .contains("more than 100 deep")
+        );
+        assert!(parse(&format!("{}{}", "[".repeat(100), "]".repeat(100))).is_ok());
         let mut ladder = "a0: &a0 [1]\n".to_owned();
         for level in 1..150 {
-            ladder.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+            ladder += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
         }
         assert!(error(&ladder).contains("deep"));
     }
@@ -566,7 +631,8 @@ mod tests {
 
     fn pieces() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
-            "a", "b: ", "- ", "\n", "  ", "{", "}", "[", "]", ",", ": ", "&a ", "*a", "<<: ", "\"", "'", "|", ">", "#", "!!str ", "---", "\t", "?", "1", "é", "\u{0}",
+            "a", "b: ", "- ", "\n", "  ", "{", "}", "[", "]", ",", ": ", "&a ", "*a", "<<: ", "\"",
+            "'", "|", ">", "#", "!!str ", "---", "\t", "?", "1", "é", "\u{0}",
         ]);
         prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
     }
