@@ -46,8 +46,8 @@ use crate::transport::Http;
 pub trait Sink: Send + Sync {
     /// Data arrived. Its remarks are logged by the source already.
     fn apply(&self, change: Change);
-    /// The state changed, or the same state has a new error. Before the first data the state stays
-    /// [`State::Initializing`].
+    /// The state changed, or the same state has a new error, or [`State::Valid`] is confirmed by all data or by an
+    /// answer that nothing has changed. Before the first data the state stays [`State::Initializing`].
     fn status(&self, state: State, error: Option<ErrorInfo>);
     /// An attempt to connect to the stream ended at that time after that duration, with data or with a failure.
     fn stream_init(&self, timestamp_ms: i64, duration_ms: i64, failed: bool);
@@ -87,9 +87,18 @@ pub enum Plan {
     },
 }
 
-/// Enough for a TLS handshake and for JSON nested as deep as the parser allows, in a build without optimisation too;
-/// a test goes that deep. Pages that are not touched cost nothing.
-const STACK: usize = 2048 * 1024;
+impl Plan {
+    /// Whether the source connects, and so needs a client for it.
+    #[must_use]
+    pub fn needs_http(&self) -> bool {
+        !matches!(self, Plan::Files { .. })
+    }
+}
+
+/// Measured without optimisation: a TLS handshake and the deepest JSON and YAML take less than 256 KiB; compiling a
+/// regular expression as deep as its engine takes, up to 4 MiB, and an overflow would end the process. Pages that are
+/// never touched cost nothing. A test goes that deep.
+const STACK: usize = 4 * 1024 * 1024;
 /// The wait after a defect of ours. It should not be seen.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
@@ -125,7 +134,7 @@ impl Source {
         log: Arc<dyn Log>,
         pace: Pace,
     ) -> io::Result<Source> {
-        if http.is_none() && !matches!(plan, Plan::Files { .. }) {
+        if http.is_none() && plan.needs_http() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a source that connects needs an HTTP client",

@@ -156,7 +156,7 @@ impl Heard {
         match self
             .snapshots
             .last()
-            .and_then(|snapshot| snapshot.flag(key))
+            .and_then(|snapshot| snapshot.flag_entry(key))
         {
             Some(Entry::Live(flag)) => flag.version,
             _ => -1,

@@ -159,9 +159,11 @@ impl Teller {
         self.sink.apply(change);
     }
 
-    /// All data has been applied.
+    /// All data has been applied, or is what is known already.
     pub(super) fn valid(&mut self) {
-        self.tell(State::Valid, None);
+        self.status.update(State::Valid, None, now_ms());
+        // Told even where the state stays: the sink may note how fresh the data is.
+        self.sink.status(State::Valid, None);
         if let Some((level, text)) = self.outage.ended(Instant::now()) {
             self.log(level, text);
         }

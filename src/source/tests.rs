@@ -46,10 +46,14 @@ fn put_patch_and_delete_arrive_however_the_bytes_are_cut() {
     ]]);
     let (source, recorder) = stream(&server);
     let heard = recorder.wait("delete", |heard| heard.snapshots.len() == 3);
-    assert!(matches!(heard.snapshots[0].flag("f"), Some(Entry::Live(flag)) if flag.version == 1));
-    assert!(matches!(heard.snapshots[1].flag("f"), Some(Entry::Live(flag)) if flag.version == 2));
+    assert!(
+        matches!(heard.snapshots[0].flag_entry("f"), Some(Entry::Live(flag)) if flag.version == 1)
+    );
+    assert!(
+        matches!(heard.snapshots[1].flag_entry("f"), Some(Entry::Live(flag)) if flag.version == 2)
+    );
     assert!(matches!(
-        heard.snapshots[2].flag("f"),
+        heard.snapshots[2].flag_entry("f"),
         Some(Entry::Deleted { version: 3 })
     ));
     assert_eq!(heard.states, [(State::Valid, None)]);
@@ -434,6 +438,7 @@ fn polling_sends_the_etag_back_and_takes_304_as_success() {
         told,
         [
             (State::Valid, None),
+            (State::Valid, None),
             (State::Interrupted, Some(ErrorKind::ErrorResponse)),
             (State::Interrupted, Some(ErrorKind::InvalidData)),
             (State::Valid, None),
@@ -555,7 +560,7 @@ proptest! {
         let recorder = read(soup);
         let heard = recorder.heard();
         for snapshot in &heard.snapshots {
-            if let Some(entry) = snapshot.flag("f") {
+            if let Some(entry) = snapshot.flag_entry("f") {
                 prop_assert!(matches!(entry, Entry::Live(flag) if flag.version == 1 || flag.version == 2));
             }
         }
