@@ -166,12 +166,12 @@ impl Files<'_> {
     }
 
     fn recovered(&mut self, teller: &mut Teller, applied: bool) {
+        teller.valid();
         if self.fault.take().is_some() {
             teller.log(Level::Info, "The flag files are fine again.".to_owned());
         } else if applied {
             teller.log(Level::Debug, "The flag files were read.".to_owned());
         }
-        teller.valid();
     }
 }
 

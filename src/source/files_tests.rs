@@ -1,6 +1,7 @@
 //! Flag files: what stands in them, and when they are read again.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +34,10 @@ impl Folder {
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
-        fs::write(self.path(name), text).unwrap();
+        // At once, so that no test sees half a file by chance.
+        let whole = self.path(&format!("{name}.whole"));
+        fs::write(&whole, text).unwrap();
+        fs::rename(whole, self.path(name)).unwrap();
         self.path(name)
     }
 }
@@ -187,7 +191,9 @@ fn a_changed_file_is_read_again_and_changed_flags_get_higher_versions() {
     let (source, recorder) = start(vec![path.clone()], true);
     drop(recorder.wait("the first load", |heard| heard.version() == 1));
     // The same length and, on a coarse clock, the same time.
-    folder.write("a.json", &text(2));
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all(text(2).as_bytes()).unwrap();
+    drop(file);
     drop(recorder.wait("the second load", |heard| heard.version() == 2));
     // As editors and orchestrators do it: another file in its place.
     folder.write("b.json", &text(1));

@@ -598,7 +598,8 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..20 {
             let before = format!("*a{}, ", level - 1).repeat(10);
-            bomb += &format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", "));
+            let items = before.trim_end_matches(", ");
+            bomb = format!("{bomb}a{level}: &a{level} [{items}]\n");
         }
         assert!(error(&bomb).contains("64 MiB"));
         let strings = format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a, ".repeat(100));
@@ -618,7 +619,7 @@ mod tests {
         assert!(parse(&format!("{}{}", "[".repeat(100), "]".repeat(100))).is_ok());
         let mut ladder = "a0: &a0 [1]\n".to_owned();
         for level in 1..150 {
-            ladder += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+            ladder = format!("{ladder}a{level}: &a{level} [*a{}]\n", level - 1);
         }
         assert!(error(&ladder).contains("deep"));
     }
