@@ -426,7 +426,7 @@ fn polling_sends_the_etag_back_and_takes_304_as_success() {
         interval: Duration::from_millis(1),
     };
     let (source, recorder) = start(plan, FAST);
-    let heard = recorder.wait("the last data", |heard| heard.version() == 3);
+    let heard = recorder.wait("the last data", |heard| heard.states.len() >= 6);
     assert_eq!(heard.snapshots.len(), 3);
     assert_eq!(heard.environments, ["env-1"]);
     let told: Vec<_> = heard
@@ -434,22 +434,22 @@ fn polling_sends_the_etag_back_and_takes_304_as_success() {
         .iter()
         .map(|(state, error)| (*state, error.as_ref().map(|error| error.kind)))
         .collect();
+    // After its last script the server is gone, which may be told already.
     assert_eq!(
-        told,
+        told[..6],
         [
             (State::Valid, None),
             (State::Valid, None),
             (State::Interrupted, Some(ErrorKind::ErrorResponse)),
             (State::Interrupted, Some(ErrorKind::InvalidData)),
             (State::Valid, None),
+            (State::Valid, None),
         ]
     );
     // The floor of the interval.
     let warnings = heard.lines_at(Level::Warning);
-    assert!(
-        warnings.len() == 1 && warnings[0].contains(" 30 s."),
-        "{warnings:?}"
-    );
+    assert!(warnings[0].contains(" 30 s."), "{warnings:?}");
+    assert!(!warnings.iter().any(|text| text.contains("cannot be read")));
     drop(heard);
     assert!(source.stop(DEADLINE));
     let requests: Vec<String> = server
