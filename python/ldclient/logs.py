@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from logging import Logger
 
-__all__ = ["drain", "logger", "start_drain", "warn"]
+__all__ = ["drain", "logger", "start_drain"]
 
 # The process id while its drain thread runs. An inherited entry names the parent, so a child starts its own.
 _draining: dict[int, object] = {}
@@ -28,11 +28,6 @@ def logger() -> Logger:
     import logging
 
     return logging.getLogger("ldclient.util")
-
-
-def warn(message: str) -> None:
-    """Logs a warning on the calling thread: what native code has to say about an argument of the call under way."""
-    logger().warning("%s", message)
 
 
 def drain() -> int:

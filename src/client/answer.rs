@@ -62,7 +62,10 @@ impl<'l> Answer<'l> {
     /// No answer.
     #[must_use]
     pub fn error(kind: ErrorKind) -> Answer<'l> {
-        Answer { outcome: Outcome::error(kind), flag: None }
+        Answer {
+            outcome: Outcome::error(kind),
+            flag: None,
+        }
     }
 
     /// The value that the flag serves; `None` is the caller's default.
@@ -74,7 +77,12 @@ impl<'l> Answer<'l> {
 
 impl Client {
     /// Answers a question for a subject, and counts it.
-    pub fn answer<'l, S, D>(&self, live: &'l Live, subject: &S, question: &Question<'_, D>) -> Answer<'l>
+    pub fn answer<'l, S, D>(
+        &self,
+        live: &'l Live,
+        subject: &S,
+        question: &Question<'_, D>,
+    ) -> Answer<'l>
     where
         S: evaluation::Subject + events::Subject,
         D: Fn() -> Value,
@@ -85,13 +93,21 @@ impl Client {
         let events = live.runtime.events();
         let answer = match live.snapshot.flag_entry(question.key) {
             Some(Entry::Live(flag)) => {
-                let mut prerequisites = Prerequisites { events, subject, with_reason: question.with_reason };
+                let mut prerequisites = Prerequisites {
+                    events,
+                    subject,
+                    with_reason: question.with_reason,
+                };
                 let outcome = evaluate(flag, subject, &*live.snapshot, None, &mut prerequisites);
                 match outcome.value(flag) {
-                    Some(value) if !question.wanted.accepts(value) => {
-                        Answer { outcome: Outcome::error(ErrorKind::WrongType), flag: Some(flag) }
-                    }
-                    _ => Answer { outcome, flag: Some(flag) },
+                    Some(value) if !question.wanted.accepts(value) => Answer {
+                        outcome: Outcome::error(ErrorKind::WrongType),
+                        flag: Some(flag),
+                    },
+                    _ => Answer {
+                        outcome,
+                        flag: Some(flag),
+                    },
                 }
             }
             Some(Entry::Malformed { .. }) => Answer::error(ErrorKind::MalformedFlag),

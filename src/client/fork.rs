@@ -3,7 +3,10 @@
 //! The mark is one word in a page that the kernel wipes on fork; where it does not, a `pthread_atfork` handler stores
 //! the same 0. 0 means: this process has not adopted what it inherited. `os.register_at_fork` is not enough: uWSGI
 //! forks without running it.
-#![allow(unsafe_code, reason = "mmap, madvise and pthread_atfork have no safe form")]
+#![allow(
+    unsafe_code,
+    reason = "mmap, madvise and pthread_atfork have no safe form"
+)]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +35,8 @@ pub fn generation() -> u64 {
 #[cold]
 fn adopt(mark: &AtomicU64) -> u64 {
     let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-    mark.compare_exchange(0, next, Ordering::AcqRel, Ordering::Acquire).map_or_else(|winner| winner, |_| next)
+    mark.compare_exchange(0, next, Ordering::AcqRel, Ordering::Acquire)
+        .map_or_else(|winner| winner, |_| next)
 }
 
 #[cfg(unix)]

@@ -45,7 +45,14 @@ impl LogQueue {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if let (true, Some(first)) = (lost > 0, taken.first()) {
             let message = format!("{lost} earlier log lines were lost: too many waited");
-            taken.insert(0, Record { time: first.time, level: Level::Warning, message });
+            taken.insert(
+                0,
+                Record {
+                    time: first.time,
+                    level: Level::Warning,
+                    message,
+                },
+            );
         }
         taken
     }
@@ -53,13 +60,19 @@ impl LogQueue {
 
 impl Log for LogQueue {
     fn log(&self, level: Level, message: String) {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0.0, |since| since.as_secs_f64());
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         if records.len() == CAPACITY {
             records.pop_front();
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-        records.push_back(Record { time, level, message });
+        records.push_back(Record {
+            time,
+            level,
+            message,
+        });
         self.waiting.store(true, Ordering::Relaxed);
     }
 }

@@ -62,7 +62,11 @@ impl Client {
             closed: AtomicBool::new(false),
             this: this.clone(),
         });
-        client.live.load().runtime.start(&client.settings, &client.this);
+        client
+            .live
+            .load()
+            .runtime
+            .start(&client.settings, &client.this);
         client
     }
 
@@ -70,7 +74,11 @@ impl Client {
     #[inline]
     pub fn live(&self) -> Guard<Arc<Live>> {
         let live = self.live.load();
-        if live.generation == fork::generation() { live } else { self.renew(&live) }
+        if live.generation == fork::generation() {
+            live
+        } else {
+            self.renew(&live)
+        }
     }
 
     #[cold]
@@ -152,11 +160,14 @@ impl Client {
             return String::new();
         };
         mac.update(fully_qualified_key.as_bytes());
-        mac.finalize().into_bytes().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            use std::fmt::Write;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        mac.finalize()
+            .into_bytes()
+            .iter()
+            .fold(String::with_capacity(64), |mut hex, byte| {
+                use std::fmt::Write;
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
     }
 
     /// The next snapshot, from the source of the given generation.
@@ -167,7 +178,11 @@ impl Client {
             return;
         }
         if let Applied::New(snapshot) = live.snapshot.apply(change) {
-            let next = Live { generation, snapshot: Arc::new(snapshot), runtime: live.runtime.clone() };
+            let next = Live {
+                generation,
+                snapshot: Arc::new(snapshot),
+                runtime: live.runtime.clone(),
+            };
             self.live.store(Arc::new(next));
         }
         live.runtime.data_arrived();

@@ -9,7 +9,7 @@ use super::logs::{LogQueue, Record};
 use super::{Client, Settings};
 use crate::events::log::{Level, Log};
 use crate::events::{Events, Ledger, SystemClock};
-use crate::source::{ErrorInfo, Sink, Source, State};
+use crate::source::{ErrorInfo, Sink, Source, State, Status};
 use crate::store::Change;
 use crate::transport::{Http, lookups_running};
 
@@ -21,19 +21,12 @@ pub struct Runtime {
     source: OnceLock<Source>,
     logs: Arc<LogQueue>,
     status: Mutex<Status>,
+    environment_id: Mutex<Option<String>>,
     has_data: Mutex<bool>,
     data: Condvar,
     last_data_ms: AtomicI64,
     updates: AtomicU64,
     reconnects: AtomicU64,
-}
-
-#[derive(Clone, Debug)]
-struct Status {
-    state: State,
-    since_ms: i64,
-    error: Option<ErrorInfo>,
-    environment_id: Option<String>,
 }
 
 /// How a client is doing.
@@ -67,15 +60,14 @@ pub struct Stats {
 
 impl Runtime {
     pub(super) fn new(generation: u64) -> Runtime {
-        let status =
-            Status { state: State::Initializing, since_ms: now_ms(), error: None, environment_id: None };
         Runtime {
             generation,
             started: AtomicBool::new(false),
             events: OnceLock::new(),
             source: OnceLock::new(),
             logs: Arc::new(LogQueue::default()),
-            status: Mutex::new(status),
+            status: Mutex::new(Status::new(now_ms())),
+            environment_id: Mutex::new(None),
             has_data: Mutex::new(false),
             data: Condvar::new(),
             last_data_ms: AtomicI64::new(0),
@@ -100,20 +92,30 @@ impl Runtime {
         if let Some(settings) = &settings.events
             && let Some(http) = http("Delivering events")
         {
-            let events = Events::start(settings, Box::new(http), log.clone(), Arc::new(SystemClock));
+            let events =
+                Events::start(settings, Box::new(http), log.clone(), Arc::new(SystemClock));
             let _ = self.events.set(events);
         }
         if let Some(plan) = &settings.plan {
-            // A source and the events each have an agent of their own: stopping one must not cut off the other.
-            let http = if plan.needs_http() { http("Receiving flags") } else { None };
-            if http.is_none() && plan.needs_http() {
-                return;
-            }
-            let sink = Arc::new(ClientSink { client: client.clone(), generation: self.generation });
+            // The source and the events each have an agent of their own: stopping one must not cut off the other.
+            let http = match plan.uri().map(|_| http("Receiving flags")) {
+                Some(None) => return,
+                Some(http) => http,
+                None => None,
+            };
+            let sink = Arc::new(ClientSink {
+                client: client.clone(),
+                generation: self.generation,
+            });
             match Source::start(plan.clone(), http, sink, log.clone()) {
                 Ok(source) => drop(self.source.set(source)),
                 Err(error) => {
-                    log.log(Level::Error, format!("flags will not arrive, the system has no thread for them: {error}"));
+                    log.log(
+                        Level::Error,
+                        format!(
+                            "flags will not arrive, the system has no thread for them: {error}"
+                        ),
+                    );
                 }
             }
         }
@@ -138,7 +140,10 @@ impl Runtime {
 
     pub(super) fn stop(&self, end: Instant) -> bool {
         // The source ends first: its sockets close at once, and the rest of the time belongs to the events.
-        let source = self.source.get().is_none_or(|source| source.stop(Duration::ZERO));
+        let source = self
+            .source
+            .get()
+            .is_none_or(|source| source.stop(Duration::ZERO));
         let left = || end.saturating_duration_since(Instant::now());
         let events = self.events.get().is_none_or(|events| events.close(left()));
         let source = source || self.source.get().is_none_or(|source| source.stop(left()));
@@ -148,7 +153,9 @@ impl Runtime {
 
     pub(super) fn wait_for_data(&self, timeout: Duration) {
         let has_data = self.has_data.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.data.wait_timeout_while(has_data, timeout, |has_data| !*has_data);
+        let _ = self
+            .data
+            .wait_timeout_while(has_data, timeout, |has_data| !*has_data);
     }
 
     pub(super) fn data_arrived(&self) {
@@ -159,27 +166,19 @@ impl Runtime {
     }
 
     fn set_status(&self, state: State, error: Option<ErrorInfo>) {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        if status.state == State::Off {
-            return;
-        }
-        // Without data there is nothing to interrupt.
-        let state = match (status.state, state) {
-            (State::Initializing, State::Interrupted) => State::Initializing,
-            (_, state) => state,
-        };
-        if status.state != state {
-            status.state = state;
-            status.since_ms = now_ms();
-        }
-        if error.is_some() {
-            status.error = error;
-        }
+        self.status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .update(state, error, now_ms());
     }
 
     /// How it is doing.
     pub fn stats(&self, size: (usize, usize)) -> Stats {
-        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status = self
+            .status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let last_data_ms = self.last_data_ms.load(Ordering::Relaxed);
         let age = u64::try_from(now_ms().saturating_sub(last_data_ms)).unwrap_or(0);
         let running = status.state != State::Off;
@@ -187,7 +186,11 @@ impl Runtime {
             state: status.state,
             since_ms: status.since_ms,
             error: status.error,
-            environment_id: status.environment_id,
+            environment_id: self
+                .environment_id
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             data_age: (last_data_ms != 0).then(|| Duration::from_millis(age)),
             updates: self.updates.load(Ordering::Relaxed),
             reconnects: self.reconnects.load(Ordering::Relaxed),
@@ -248,12 +251,17 @@ impl Sink for ClientSink {
 
     fn environment_id(&self, id: &str) {
         self.with_runtime(|runtime| {
-            runtime.status.lock().unwrap_or_else(PoisonError::into_inner).environment_id = Some(id.to_owned());
+            *runtime
+                .environment_id
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
         });
     }
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -36,5 +36,9 @@ pub fn diagnostic_platform(python: &str, implementation: &str, os_version: &str)
         ("pythonVersion", python),
         ("pythonImplementation", implementation),
     ];
-    Value::Object(members.map(|(name, value)| (name.into(), value.into())).into())
+    Value::Object(
+        members
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
+    )
 }

@@ -47,7 +47,13 @@ pub struct FlagView<'s> {
 
 impl Client {
     /// The state of all flags for the subject. Sends no event.
-    pub fn flags_state(&self, live: &Live, subject: &impl Subject, options: StateOptions, now_ms: i64) -> FlagsState {
+    pub fn flags_state(
+        &self,
+        live: &Live,
+        subject: &impl Subject,
+        options: StateOptions,
+        now_ms: i64,
+    ) -> FlagsState {
         if self.settings.offline || !live.snapshot.initialized() {
             return FlagsState::default();
         }
@@ -57,11 +63,16 @@ impl Client {
             let state = match &item.entry {
                 Entry::Live(flag) if options.client_side_only && !flag.client_side => continue,
                 Entry::Live(flag) => {
-                    let mut asked = Asked { flag: &flag.key, prerequisites: Vec::new() };
+                    let mut asked = Asked {
+                        flag: &flag.key,
+                        prerequisites: Vec::new(),
+                    };
                     let outcome = evaluate(flag, subject, &**snapshot, None, &mut asked);
                     let tracked = flag.track_events
                         || outcome.is_experiment(flag)
-                        || flag.debug_events_until_ms.is_some_and(|until| until > now_ms);
+                        || flag
+                            .debug_events_until_ms
+                            .is_some_and(|until| until > now_ms);
                     FlagState {
                         key: item.key.clone(),
                         outcome,
@@ -75,7 +86,10 @@ impl Client {
             };
             flags.push(state);
         }
-        FlagsState { snapshot: Some(snapshot.clone()), flags }
+        FlagsState {
+            snapshot: Some(snapshot.clone()),
+            flags,
+        }
     }
 }
 
@@ -108,14 +122,20 @@ impl FlagsState {
     /// One flag.
     #[must_use]
     pub fn flag(&self, key: &str) -> Option<FlagView<'_>> {
-        self.flags.iter().find(|state| *state.key == *key).map(|state| self.view(state))
+        self.flags
+            .iter()
+            .find(|state| *state.key == *key)
+            .map(|state| self.view(state))
     }
 
     fn view<'s>(&'s self, state: &'s FlagState) -> FlagView<'s> {
-        let flag = self.snapshot.as_ref().and_then(|snapshot| match snapshot.flag_entry(&state.key) {
-            Some(Entry::Live(flag)) => Some(flag),
-            _ => None,
-        });
+        let flag =
+            self.snapshot
+                .as_ref()
+                .and_then(|snapshot| match snapshot.flag_entry(&state.key) {
+                    Some(Entry::Live(flag)) => Some(flag),
+                    _ => None,
+                });
         FlagView { state, flag }
     }
 
@@ -137,19 +157,24 @@ impl<'s> FlagView<'s> {
     #[must_use]
     pub fn value(&self) -> &'s Value {
         static NULL: Value = Value::Null;
-        self.flag.and_then(|flag| self.state.outcome.value(flag)).unwrap_or(&NULL)
+        self.flag
+            .and_then(|flag| self.state.outcome.value(flag))
+            .unwrap_or(&NULL)
     }
 
     /// The reason, if it is part of the state.
     #[must_use]
     pub fn reason(&self) -> Option<(&'s Outcome, Option<&'s Flag>)> {
-        (self.state.with_reason && self.state.with_details).then_some((&self.state.outcome, self.flag))
+        (self.state.with_reason && self.state.with_details)
+            .then_some((&self.state.outcome, self.flag))
     }
 
     /// All that is told of the flag besides its value, as a JSON value.
     #[must_use]
     pub fn metadata(&self) -> Value {
-        let Some(flag) = self.flag else { return Value::Object([].into()) };
+        let Some(flag) = self.flag else {
+            return Value::Object([].into());
+        };
         let (state, outcome) = (self.state, &self.state.outcome);
         let experiment = outcome.is_experiment(flag);
         let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(7);
@@ -160,10 +185,17 @@ impl<'s> FlagView<'s> {
             members.push(("version".into(), flag.version.into()));
         }
         if !state.prerequisites.is_empty() {
-            let keys = state.prerequisites.iter().map(|key| Value::String(key.clone())).collect();
+            let keys = state
+                .prerequisites
+                .iter()
+                .map(|key| Value::String(key.clone()))
+                .collect();
             members.push(("prerequisites".into(), Value::Array(keys)));
         }
-        if let Some(variation) = outcome.variation.and_then(|index| i64::try_from(index).ok()) {
+        if let Some(variation) = outcome
+            .variation
+            .and_then(|index| i64::try_from(index).ok())
+        {
             members.push(("variation".into(), variation.into()));
         }
         if flag.track_events || experiment {

@@ -13,6 +13,9 @@ use super::value::Value;
 /// How many steps a pattern with look-around or back-references may take on one value before it counts as no match.
 const BACKTRACK_LIMIT: usize = 100_000;
 
+/// How deep groups in a pattern may be nested. The engines compile by recursion, at up to 70 KiB of stack a level.
+const DEEPEST_GROUP: usize = 25;
+
 /// A condition.
 #[derive(Debug)]
 pub struct Clause {
@@ -88,6 +91,9 @@ pub enum Pattern {
 
 impl Pattern {
     fn compile(text: &str) -> Pattern {
+        if nesting(text) > DEEPEST_GROUP {
+            return Pattern::Invalid(text.into());
+        }
         if let Ok(pattern) = regex::Regex::new(text) {
             return Pattern::Linear(pattern);
         }
@@ -109,6 +115,24 @@ impl Pattern {
             Pattern::Invalid(_) => false,
         }
     }
+}
+
+/// How deep groups and classes are nested at most; a bracket that is escaped does not count.
+fn nesting(pattern: &str) -> usize {
+    let (mut depth, mut deepest, mut escaped) = (0_usize, 0, false);
+    for byte in pattern.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'(' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b')' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Milliseconds since 1970 of a date operand: a number as it is, a text by RFC 3339.
@@ -290,6 +314,9 @@ mod tests {
         assert!(Pattern::compile("a(?=b)").is_match("xab"));
         assert!(Pattern::compile(r"(a)\1").is_match("baa"));
         assert!(!Pattern::compile("(").is_match("("));
+        let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+        assert!(Pattern::compile(&nested(DEEPEST_GROUP)).is_match("a"));
+        assert!(!Pattern::compile(&nested(DEEPEST_GROUP + 1)).is_match("a"));
         assert!(
             !Pattern::compile(r"^(?=a)(a+)+$\1").is_match(&"a".repeat(64)),
             "the step limit ends it"

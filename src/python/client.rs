@@ -24,7 +24,13 @@ use crate::model::{Context, Value};
 const SLICE: Duration = Duration::from_millis(50);
 
 /// A client; `ldclient.client.LDClient` is made of it.
-#[pyclass(frozen, subclass, weakref, name = "Client", module = "ldclient._ldclient")]
+#[pyclass(
+    frozen,
+    subclass,
+    weakref,
+    name = "Client",
+    module = "ldclient._ldclient"
+)]
 pub struct PyClient {
     opened: OnceLock<Opened>,
 }
@@ -43,7 +49,9 @@ enum Caller<'a, 'py> {
 
 impl PyClient {
     fn opened(&self) -> PyResult<&Opened> {
-        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("the client was not initialized: call LDClient.__init__"))
+        self.opened.get().ok_or_else(|| {
+            PyRuntimeError::new_err("the client was not initialized: call LDClient.__init__")
+        })
     }
 
     fn client(&self) -> PyResult<&Arc<Client>> {
@@ -70,7 +78,9 @@ impl PyClient {
         default: Option<&Bound<'_, PyAny>>,
         wanted: Wanted,
     ) -> PyResult<Py<PyAny>> {
-        self.ask(py, key, context, default, wanted, false, |value, _| Ok(value.unbind()))
+        self.ask(py, key, context, default, wanted, false, |value, _| {
+            Ok(value.unbind())
+        })
     }
 
     #[inline]
@@ -83,12 +93,19 @@ impl PyClient {
         wanted: Wanted,
     ) -> PyResult<EvaluationDetail> {
         self.ask(py, key, context, default, wanted, true, |value, answer| {
-            Ok(EvaluationDetail::new(value.unbind(), answer.outcome, answer.flag))
+            Ok(EvaluationDetail::new(
+                value.unbind(),
+                answer.outcome,
+                answer.flag,
+            ))
         })
     }
 
     /// Asks for a flag and hands the value, or the default, to `then`.
-    #[allow(clippy::too_many_arguments, reason = "the two above are all that call it")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the two above are all that call it"
+    )]
     fn ask<'py, R>(
         &self,
         py: Python<'py>,
@@ -101,20 +118,32 @@ impl PyClient {
     ) -> PyResult<R> {
         let opened = self.opened()?;
         let client = &opened.client;
-        let replaced = opened.defaults.as_ref().and_then(|defaults| defaults.bind(py).get_item(key).ok().flatten());
+        let replaced = opened
+            .defaults
+            .as_ref()
+            .and_then(|defaults| defaults.bind(py).get_item(key).ok().flatten());
         let default = replaced.as_ref().or(default);
         let or_default = |value: Option<Bound<'py, PyAny>>| {
             value.unwrap_or_else(|| default.map_or_else(|| py.None().into_bound(py), Clone::clone))
         };
         let Ok(key) = key.cast::<PyString>() else {
-            warn::once(py, "key", || format!("A flag key must be text; one of type {} was asked for, which no flag has.", type_name(key)));
+            warn::once(py, "key", || {
+                format!(
+                    "A flag key must be text; one of type {} was asked for, which no flag has.",
+                    type_name(key)
+                )
+            });
             return then(or_default(None), &Answer::error(ErrorKind::FlagNotFound));
         };
         let key = key.to_string_lossy();
         let live = self.live(py, client);
         let question = Question {
             key: &*key,
-            default: || default.map_or(Value::Null, |default| from_python(default).unwrap_or_default()),
+            default: || {
+                default.map_or(Value::Null, |default| {
+                    from_python(default).unwrap_or_default()
+                })
+            },
             with_reason,
             wanted,
         };
@@ -141,8 +170,13 @@ impl PyClient {
 #[inline]
 fn typed<'py>(py: Python<'py>, value: &Value, wanted: Wanted) -> PyResult<Bound<'py, PyAny>> {
     match (wanted, value) {
-        #[allow(clippy::cast_possible_truncation, reason = "only whole numbers in range")]
-        (Wanted::Int, Value::Float(number)) if number.abs() < 9e15 => to_python(py, &Value::Int(*number as i64)),
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "only whole numbers in range"
+        )]
+        (Wanted::Int, Value::Float(number)) if number.abs() < 9e15 => {
+            to_python(py, &Value::Int(*number as i64))
+        }
         (Wanted::Int, Value::Float(_)) => to_python(py, value)?.call_method0("__int__"),
         (Wanted::Float, Value::Int(_) | Value::BigInt(_)) => {
             to_python(py, &Value::Float(value.as_f64().unwrap_or_default()))
@@ -155,19 +189,29 @@ fn typed<'py>(py: Python<'py>, value: &Value, wanted: Wanted) -> PyResult<Bound<
 #[cold]
 fn tell_about(py: Python<'_>, client: &Client, key: &str, answer: &Answer<'_>) {
     use crate::evaluation::Reason::Error;
-    let Error(kind) = answer.outcome.reason else { return };
+    let Error(kind) = answer.outcome.reason else {
+        return;
+    };
     match kind {
-        ErrorKind::FlagNotFound => warn::once(py, &format!("unknown:{key}"), || {
-            format!("There is no feature flag with the key \"{key}\"; the default value is returned.")
+        ErrorKind::FlagNotFound => warn::inform_once(py, &format!("unknown:{key}"), || {
+            format!(
+                "There is no feature flag with the key \"{key}\"; the default value is returned."
+            )
         }),
         ErrorKind::ClientNotReady if !client.is_offline() => warn::once(py, "not-ready", || {
-            format!("Feature flag \"{key}\" was evaluated before flag data arrived; default values are returned until it does.")
+            format!(
+                "Feature flag \"{key}\" was evaluated before flag data arrived; default values are returned until it does."
+            )
         }),
         ErrorKind::MalformedFlag => warn::once(py, &format!("malformed:{key}"), || {
-            format!("Feature flag \"{key}\" cannot be evaluated: its data is malformed. The default value is returned.")
+            format!(
+                "Feature flag \"{key}\" cannot be evaluated: its data is malformed. The default value is returned."
+            )
         }),
         ErrorKind::WrongType => warn::once(py, &format!("type:{key}"), || {
-            format!("Feature flag \"{key}\" has a value of another type than was asked for; the default value is returned.")
+            format!(
+                "Feature flag \"{key}\" has a value of another type than was asked for; the default value is returned."
+            )
         }),
         _ => {}
     }
@@ -182,21 +226,28 @@ fn with_caller<'py, R>(
     then: impl FnOnce(&Caller<'_, 'py>) -> R,
 ) -> Option<R> {
     let Some(context) = context else {
-        warn::once(py, &format!("nobody:{purpose}"), || format!("There is no user or context to {purpose}."));
+        warn::once(py, &format!("nobody:{purpose}"), || {
+            format!("There is no user or context to {purpose}.")
+        });
         return None;
     };
     if let Ok(context) = context.cast::<PyContext>() {
         return match &context.get().context {
             Ok(context) => Some(then(&Caller::Context(context))),
             Err(error) => {
-                warn::once(py, &format!("invalid:{error}"), || format!("A context is invalid ({error}); there is nobody to {purpose}."));
+                warn::once(py, &format!("invalid:{error}"), || {
+                    format!("A context is invalid ({error}); there is nobody to {purpose}.")
+                });
                 None
             }
         };
     }
     let Ok(dict) = context.cast::<PyDict>() else {
         warn::once(py, &format!("type:{}", type_name(context)), || {
-            format!("A user must be a dict or a Context, not {}; there is nobody to {purpose}.", type_name(context))
+            format!(
+                "A user must be a dict or a Context, not {}; there is nobody to {purpose}.",
+                type_name(context)
+            )
         });
         return None;
     };
@@ -205,21 +256,26 @@ fn with_caller<'py, R>(
         return match &context.context {
             Ok(context) => Some(then(&Caller::Context(context))),
             Err(error) => {
-                warn::once(py, &format!("invalid:{error}"), || format!("A context is invalid ({error}); there is nobody to {purpose}."));
+                warn::once(py, &format!("invalid:{error}"), || {
+                    format!("A context is invalid ({error}); there is nobody to {purpose}.")
+                });
                 None
             }
         };
     }
     let (mut holder, text) = (None, user::text_key(dict));
     let Some(key) = user::key_of(dict, &mut holder, &text) else {
-        warn::once(py, "no key", || format!("A user has no \"key\"; there is nobody to {purpose}."));
+        warn::once(py, "no key", || {
+            format!("A user has no \"key\"; there is nobody to {purpose}.")
+        });
         return None;
     };
     Some(then(&Caller::User(DictUser::new(dict, key))))
 }
 
 fn is_context_json(dict: &Bound<'_, PyDict>) -> bool {
-    dict.contains(pyo3::intern!(dict.py(), "kind")).unwrap_or(false)
+    dict.contains(pyo3::intern!(dict.py(), "kind"))
+        .unwrap_or(false)
 }
 
 /// Either name of the argument: `context` since 8.0, `user` before.
@@ -234,18 +290,30 @@ impl PyClient {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClient {
-        PyClient { opened: OnceLock::new() }
+        PyClient {
+            opened: OnceLock::new(),
+        }
     }
 
     /// Starts the client with the options that `Config` made, and waits at most `start_wait` seconds for flags.
     fn _open(&self, py: Python<'_>, options: &Bound<'_, PyDict>, start_wait: f64) -> PyResult<()> {
         let settings = options::read(options)?;
-        let defaults = options.get_item("defaults")?.filter(|d| !d.is_none()).map(|d| d.cast_into::<PyDict>());
-        let defaults = defaults.transpose().map_err(|_| PyValueError::new_err("defaults must be a dict"))?;
-        let opened = Opened { client: Client::open(settings), defaults: defaults.map(Bound::unbind) };
+        let defaults = options
+            .get_item("defaults")?
+            .filter(|d| !d.is_none())
+            .map(|d| d.cast_into::<PyDict>());
+        let defaults = defaults
+            .transpose()
+            .map_err(|_| PyValueError::new_err("defaults must be a dict"))?;
+        let opened = Opened {
+            client: Client::open(settings),
+            defaults: defaults.map(Bound::unbind),
+        };
         registry::add(&opened.client);
         if self.opened.set(opened).is_err() {
-            return Err(PyRuntimeError::new_err("the client was initialized already"));
+            return Err(PyRuntimeError::new_err(
+                "the client was initialized already",
+            ));
         }
         self.wait_for_initialization(py, start_wait)?;
         drain(py)
@@ -279,61 +347,133 @@ impl PyClient {
 
     /// The value of a flag that serves booleans; the default if it serves anything else.
     #[pyo3(signature = (key, context, default=false))]
-    fn bool_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: bool) -> PyResult<Py<PyAny>> {
-        self.variation_as(py, key, Some(context), Some(&bound(py, default)?), Wanted::Bool)
+    fn bool_variation(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: bool,
+    ) -> PyResult<Py<PyAny>> {
+        self.variation_as(
+            py,
+            key,
+            Some(context),
+            Some(&bound(py, default)?),
+            Wanted::Bool,
+        )
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default=false))]
-    fn bool_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: bool) -> PyResult<EvaluationDetail> {
-        self.detail_as(py, key, Some(context), Some(&bound(py, default)?), Wanted::Bool)
+    fn bool_variation_detail(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: bool,
+    ) -> PyResult<EvaluationDetail> {
+        self.detail_as(
+            py,
+            key,
+            Some(context),
+            Some(&bound(py, default)?),
+            Wanted::Bool,
+        )
     }
 
     /// The value of a flag that serves whole numbers; the default if it serves anything else.
     #[pyo3(signature = (key, context, default))]
-    fn int_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn int_variation(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
         self.variation_as(py, key, Some(context), Some(default), Wanted::Int)
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default))]
-    fn int_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<EvaluationDetail> {
+    fn int_variation_detail(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<EvaluationDetail> {
         self.detail_as(py, key, Some(context), Some(default), Wanted::Int)
     }
 
     /// The value of a flag that serves numbers, as a float; the default if it serves anything else.
     #[pyo3(signature = (key, context, default))]
-    fn float_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn float_variation(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
         self.variation_as(py, key, Some(context), Some(default), Wanted::Float)
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default))]
-    fn float_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<EvaluationDetail> {
+    fn float_variation_detail(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<EvaluationDetail> {
         self.detail_as(py, key, Some(context), Some(default), Wanted::Float)
     }
 
     /// The value of a flag that serves text; the default if it serves anything else.
     #[pyo3(signature = (key, context, default))]
-    fn str_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn str_variation(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
         self.variation_as(py, key, Some(context), Some(default), Wanted::Text)
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default))]
-    fn str_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> PyResult<EvaluationDetail> {
+    fn str_variation_detail(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<EvaluationDetail> {
         self.detail_as(py, key, Some(context), Some(default), Wanted::Text)
     }
 
     /// The value of a flag that serves any JSON.
     #[pyo3(signature = (key, context, default=None))]
-    fn json_variation(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    fn json_variation(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         self.variation_as(py, key, Some(context), default, Wanted::Any)
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default=None))]
-    fn json_variation_detail(&self, py: Python<'_>, key: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>, default: Option<&Bound<'_, PyAny>>) -> PyResult<EvaluationDetail> {
+    fn json_variation_detail(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        default: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<EvaluationDetail> {
         self.detail_as(py, key, Some(context), default, Wanted::Any)
     }
 
@@ -346,7 +486,13 @@ impl PyClient {
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let state = self.all_flags_state(py, context, false, false, false, user)?;
-        if state.valid() { state.to_values_map(py).map(|map| Some(map.into_any().unbind())) } else { Ok(None) }
+        if state.valid() {
+            state
+                .to_values_map(py)
+                .map(|map| Some(map.into_any().unbind()))
+        } else {
+            Ok(None)
+        }
     }
 
     /// All flags' state for a user or context, for the front end. Sends no event. Never raises.
@@ -362,15 +508,30 @@ impl PyClient {
     ) -> PyResult<FeatureFlagsState> {
         let client = self.client()?;
         let live = self.live(py, client);
-        let options = StateOptions { client_side_only, with_reasons, details_only_for_tracked_flags };
+        let options = StateOptions {
+            client_side_only,
+            with_reasons,
+            details_only_for_tracked_flags,
+        };
         if client.is_offline() {
-            warn::once(py, "all offline", || "all_flags_state() was called, but the client is offline; the state is empty.".to_owned());
+            warn::once(py, "all offline", || {
+                "all_flags_state() was called, but the client is offline; the state is empty."
+                    .to_owned()
+            });
         } else if !live.snapshot.initialized() {
-            warn::once(py, "all early", || "all_flags_state() was called before flag data arrived; the state is empty.".to_owned());
-        } else if let Some(state) = with_caller(py, either!(context, user), "tell all flags for", |caller| match caller {
-            Caller::Context(context) => client.flags_state(&live, *context, options, now_ms()),
-            Caller::User(user) => client.flags_state(&live, user, options, now_ms()),
-        }) {
+            warn::once(py, "all early", || {
+                "all_flags_state() was called before flag data arrived; the state is empty."
+                    .to_owned()
+            });
+        } else if let Some(state) = with_caller(
+            py,
+            either!(context, user),
+            "tell all flags for",
+            |caller| match caller {
+                Caller::Context(context) => client.flags_state(&live, *context, options, now_ms()),
+                Caller::User(user) => client.flags_state(&live, user, options, now_ms()),
+            },
+        ) {
             return Ok(FeatureFlagsState::new(state));
         }
         Ok(FeatureFlagsState::default())
@@ -392,30 +553,55 @@ impl PyClient {
         let mut context = either!(context, user).cloned();
         let mut data = data.cloned();
         // The customer's document gives the data in the place of the user.
-        let is_data = |dict: &Bound<'_, PyDict>| !dict.contains("key").unwrap_or(true) && !is_context_json(dict);
-        if data.is_none() && context.as_ref().and_then(|c| c.cast::<PyDict>().ok()).is_some_and(is_data) {
+        let is_data = |dict: &Bound<'_, PyDict>| {
+            !dict.contains("key").unwrap_or(true) && !is_context_json(dict)
+        };
+        if data.is_none()
+            && context
+                .as_ref()
+                .and_then(|c| c.cast::<PyDict>().ok())
+                .is_some_and(is_data)
+        {
             data = context.take();
             let ambient = py.import("ldclient.ambient")?;
             let current = ambient.call_method0("current")?;
-            context = Some(if current.is_none() { ambient.call_method0("anonymous_user")? } else { current });
+            context = Some(if current.is_none() {
+                ambient.call_method0("anonymous_user")?
+            } else {
+                current
+            });
         }
         let client = self.client()?;
         let live = self.live(py, client);
-        let Some(events) = live.runtime.events() else { return Ok(()) };
-        let data = data.map(|data| data_of(&data)).filter(|data| !data.is_null());
+        let Some(events) = live.runtime.events() else {
+            return Ok(());
+        };
+        let data = data
+            .map(|data| data_of(&data))
+            .filter(|data| !data.is_null());
         let metric = metric_value.and_then(|number| match from_python(number) {
             Ok(number @ (Value::Int(_) | Value::Float(_) | Value::BigInt(_))) => Some(number),
             _ => {
-                warn::once(py, "metric", || format!("A metric value must be a finite number; one of type {} was left out.", type_name(number)));
+                warn::once(py, "metric", || {
+                    format!(
+                        "A metric value must be a finite number; one of type {} was left out.",
+                        type_name(number)
+                    )
+                });
                 None
             }
         });
         let name = event_name.str()?;
         let name = name.to_string_lossy();
-        with_caller(py, context.as_ref(), "track an event for", |caller| match caller {
-            Caller::Context(context) => events.track(&name, *context, data, metric),
-            Caller::User(user) => events.track(&name, user, data, metric),
-        });
+        with_caller(
+            py,
+            context.as_ref(),
+            "track an event for",
+            |caller| match caller {
+                Caller::Context(context) => events.track(&name, *context, data, metric),
+                Caller::User(user) => events.track(&name, user, data, metric),
+            },
+        );
         Ok(())
     }
 
@@ -429,11 +615,19 @@ impl PyClient {
     ) -> PyResult<()> {
         let client = self.client()?;
         let live = self.live(py, client);
-        let Some(events) = live.runtime.events() else { return Ok(()) };
-        with_caller(py, either!(context, user), "identify", |caller| match caller {
-            Caller::Context(context) => events.identify(Arc::clone(context)),
-            Caller::User(user) => crate::events::Subject::to_context(user).is_some_and(|context| events.identify(context)),
-        });
+        let Some(events) = live.runtime.events() else {
+            return Ok(());
+        };
+        with_caller(
+            py,
+            either!(context, user),
+            "identify",
+            |caller| match caller {
+                Caller::Context(context) => events.identify(Arc::clone(context)),
+                Caller::User(user) => crate::events::Subject::to_context(user)
+                    .is_some_and(|context| events.identify(context)),
+            },
+        );
         Ok(())
     }
 
@@ -446,10 +640,15 @@ impl PyClient {
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<String> {
         let client = self.client()?;
-        let hash = with_caller(py, either!(context, user), "make a secure mode hash for", |caller| match caller {
-            Caller::Context(context) => client.secure_mode_hash(context.fully_qualified_key()),
-            Caller::User(user) => client.secure_mode_hash(crate::evaluation::Part::key(user)),
-        });
+        let hash = with_caller(
+            py,
+            either!(context, user),
+            "make a secure mode hash for",
+            |caller| match caller {
+                Caller::Context(context) => client.secure_mode_hash(context.fully_qualified_key()),
+                Caller::User(user) => client.secure_mode_hash(crate::evaluation::Part::key(user)),
+            },
+        );
         Ok(hash.unwrap_or_default())
     }
 
@@ -496,7 +695,8 @@ impl PyClient {
             }
             Some(timeout) => {
                 let timeout = seconds(timeout)?;
-                let report = py.detach(|| runtime.events().map(|events| events.flush_within(timeout)));
+                let report =
+                    py.detach(|| runtime.events().map(|events| events.flush_within(timeout)));
                 drain(py)?;
                 Ok(Some(FlushResult::new(report)))
             }
@@ -506,7 +706,9 @@ impl PyClient {
     /// Delivers what waits, stops all threads and closes all connections, within so many seconds. More calls do nothing.
     #[pyo3(signature = (timeout=2.0))]
     fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
-        let Some(opened) = self.opened.get() else { return Ok(()) };
+        let Some(opened) = self.opened.get() else {
+            return Ok(());
+        };
         let (client, timeout) = (opened.client.clone(), seconds(timeout)?);
         py.detach(|| client.close(timeout));
         drain(py)
@@ -562,20 +764,27 @@ fn data_of(data: &Bound<'_, PyAny>) -> Value {
 /// Seconds as a span of time; negative ones count as none, endless ones as a year.
 fn seconds(seconds: f64) -> PyResult<Duration> {
     if seconds.is_nan() {
-        return Err(PyValueError::new_err("a time-out must be a number of seconds"));
+        return Err(PyValueError::new_err(
+            "a time-out must be a number of seconds",
+        ));
     }
     Ok(Duration::from_secs_f64(seconds.clamp(0.0, 31_536_000.0)))
 }
 
 fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Lets waiting log lines reach Python's logging from a thread of their own.
 #[cold]
 fn start_drain(py: Python<'_>) {
-    drop(py.import("ldclient.logs").and_then(|logs| logs.call_method0("start_drain")));
+    drop(
+        py.import("ldclient.logs")
+            .and_then(|logs| logs.call_method0("start_drain")),
+    );
 }
 
 /// Emits waiting log lines now, on this thread, which waited anyway.

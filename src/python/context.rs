@@ -17,7 +17,9 @@ pub struct PyContext {
 
 impl PyContext {
     pub(super) fn new(context: Result<Context, ContextError>) -> PyContext {
-        PyContext { context: context.map(Arc::new).map_err(|error| error.0.into()) }
+        PyContext {
+            context: context.map(Arc::new).map_err(|error| error.0.into()),
+        }
     }
 
     /// Its only part, unless it is invalid or of several kinds.
@@ -57,7 +59,9 @@ impl PyContext {
         error: Option<String>,
     ) -> PyResult<PyContext> {
         if let Some(error) = error {
-            return Ok(PyContext { context: Err(error.into()) });
+            return Ok(PyContext {
+                context: Err(error.into()),
+            });
         }
         if let Some(contexts) = multi_contexts {
             return Ok(join(contexts.iter().map(|context| context.get())));
@@ -66,7 +70,11 @@ impl PyContext {
         builder.set_kind(kind)?;
         builder.parts.name = name.map(Into::into);
         builder.parts.anonymous = anonymous;
-        builder.parts.private = private_attributes.unwrap_or_default().into_iter().map(Into::into).collect();
+        builder.parts.private = private_attributes
+            .unwrap_or_default()
+            .into_iter()
+            .map(Into::into)
+            .collect();
         builder.allow_empty_key = allow_empty_key;
         for (name, value) in attributes.into_iter().flatten() {
             builder.try_set(&name, &value)?;
@@ -77,7 +85,10 @@ impl PyContext {
     /// A context with only a key, and a kind other than "user" if given.
     #[staticmethod]
     #[pyo3(signature = (key, kind=None))]
-    fn create(key: Option<&Bound<'_, PyAny>>, kind: Option<&Bound<'_, PyAny>>) -> PyResult<PyContext> {
+    fn create(
+        key: Option<&Bound<'_, PyAny>>,
+        kind: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyContext> {
         let mut builder = PyContextBuilder::new(text_of_key(key)?);
         builder.set_kind(kind)?;
         Ok(builder.build())
@@ -94,11 +105,15 @@ impl PyContext {
     #[staticmethod]
     fn from_dict(props: &Bound<'_, PyAny>) -> PyContext {
         if props.is_none() {
-            return PyContext { context: Err("Cannot use None as a context".into()) };
+            return PyContext {
+                context: Err("Cannot use None as a context".into()),
+            };
         }
         match props.cast::<PyDict>() {
             Ok(dict) => super::user::context_from_dict(dict),
-            Err(_) => PyContext { context: Err("a context must be a dict".into()) },
+            Err(_) => PyContext {
+                context: Err("a context must be a dict".into()),
+            },
         }
     }
 
@@ -130,7 +145,9 @@ impl PyContext {
     /// A builder for a context of several kinds.
     #[staticmethod]
     fn multi_builder() -> PyContextMultiBuilder {
-        PyContextMultiBuilder { contexts: Vec::new() }
+        PyContextMultiBuilder {
+            contexts: Vec::new(),
+        }
     }
 
     /// Whether it can be used.
@@ -148,7 +165,9 @@ impl PyContext {
     /// Whether it is of several kinds.
     #[getter]
     fn multiple(&self) -> bool {
-        self.context.as_ref().is_ok_and(|context| context.individuals().len() > 1)
+        self.context
+            .as_ref()
+            .is_ok_and(|context| context.individuals().len() > 1)
     }
 
     /// Its kind; "multi" for several, "" for an invalid one.
@@ -182,12 +201,20 @@ impl PyContext {
     /// The same without its anonymous parts; invalid when nothing is left.
     fn without_anonymous_contexts(slf: &Bound<'_, PyContext>) -> PyResult<Py<PyContext>> {
         let this = slf.get();
-        let anonymous = this.context.as_ref().is_ok_and(|c| c.individuals().iter().any(Individual::anonymous));
+        let anonymous = this
+            .context
+            .as_ref()
+            .is_ok_and(|c| c.individuals().iter().any(Individual::anonymous));
         if this.context.is_ok() && !anonymous {
             return Ok(slf.clone().unbind());
         }
-        let kept = this.context.as_ref().ok().and_then(|context| context.without_anonymous());
-        let context = kept.ok_or_else(|| ContextError("multi-context must contain at least one kind".to_owned()));
+        let kept = this
+            .context
+            .as_ref()
+            .ok()
+            .and_then(|context| context.without_anonymous());
+        let context = kept
+            .ok_or_else(|| ContextError("multi-context must contain at least one kind".to_owned()));
         Py::new(slf.py(), PyContext::new(context))
     }
 
@@ -213,17 +240,29 @@ impl PyContext {
     /// How many kinds it has; 0 for an invalid one.
     #[getter]
     fn individual_context_count(&self) -> usize {
-        self.context.as_ref().map_or(0, |context| context.individuals().len())
+        self.context
+            .as_ref()
+            .map_or(0, |context| context.individuals().len())
     }
 
     /// The part of a kind, given by name or by position; None if there is none.
-    fn get_individual_context(slf: &Bound<'_, PyContext>, kind: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyContext>>> {
-        let Ok(context) = &slf.get().context else { return Ok(None) };
+    fn get_individual_context(
+        slf: &Bound<'_, PyContext>,
+        kind: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<Py<PyContext>>> {
+        let Ok(context) = &slf.get().context else {
+            return Ok(None);
+        };
         let part = if let Ok(name) = kind.cast::<PyString>() {
             // An empty name is no kind here, though it means "user" in flag data.
-            name.to_str().ok().filter(|name| !name.is_empty()).and_then(|name| context.individual(&Kind::from(name)))
+            name.to_str()
+                .ok()
+                .filter(|name| !name.is_empty())
+                .and_then(|name| context.individual(&Kind::from(name)))
         } else {
-            kind.extract::<usize>().ok().and_then(|index| context.individuals().get(index))
+            kind.extract::<usize>()
+                .ok()
+                .and_then(|index| context.individuals().get(index))
         };
         match part {
             None => Ok(None),
@@ -235,19 +274,25 @@ impl PyContext {
     /// The names of all attributes that are not built in.
     #[getter]
     fn custom_attributes(&self) -> Vec<&str> {
-        self.single().map_or_else(Vec::new, |part| part.attributes().iter().map(|(name, _)| &**name).collect())
+        self.single().map_or_else(Vec::new, |part| {
+            part.attributes().iter().map(|(name, _)| &**name).collect()
+        })
     }
 
     /// The references to private attributes.
     #[getter]
     fn private_attributes(&self) -> Vec<&str> {
-        self.single().map_or_else(Vec::new, |part| part.private().iter().map(|name| &**name).collect())
+        self.single().map_or_else(Vec::new, |part| {
+            part.private().iter().map(|name| &**name).collect()
+        })
     }
 
     /// Text that names it by kinds and keys.
     #[getter]
     fn fully_qualified_key(&self) -> &str {
-        self.context.as_ref().map_or("", |context| context.fully_qualified_key())
+        self.context
+            .as_ref()
+            .map_or("", |context| context.fully_qualified_key())
     }
 
     /// Its JSON form as a dict; empty for an invalid one.
@@ -260,10 +305,16 @@ impl PyContext {
 
     /// Its JSON form as text.
     fn to_json_string(&self) -> String {
-        self.context.as_ref().map_or_else(|_| "{}".to_owned(), |context| context.to_value().to_json())
+        self.context
+            .as_ref()
+            .map_or_else(|_| "{}".to_owned(), |context| context.to_value().to_json())
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, attribute: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn __getitem__<'py>(
+        &self,
+        py: Python<'py>,
+        attribute: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         match attribute.cast::<PyString>() {
             Ok(name) => self.get(py, name.to_str()?),
             Err(_) => Ok(py.None().into_bound(py)),
@@ -278,11 +329,15 @@ impl PyContext {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<PyContext>().is_ok_and(|other| self.context == other.get().context)
+        other
+            .cast::<PyContext>()
+            .is_ok_and(|other| self.context == other.get().context)
     }
 
     fn __hash__(&self) -> u64 {
-        self.context.as_ref().map_or(0, |context| context.key_hash())
+        self.context
+            .as_ref()
+            .map_or(0, |context| context.key_hash())
     }
 
     fn __copy__(slf: Py<PyContext>) -> Py<PyContext> {
@@ -303,10 +358,22 @@ impl PyContext {
         }
         if this.single().is_some_and(|part| part.key().is_empty()) {
             // Only an old-style user may have an empty key.
-            let part = this.single().map(|part| part.parts().clone()).unwrap_or_default();
+            let part = this
+                .single()
+                .map(|part| part.parts().clone())
+                .unwrap_or_default();
             let attributes = to_python(py, &Value::Object(part.attributes.into()))?;
             let private: Vec<&str> = this.private_attributes();
-            let args = ("user", "", part.name.as_deref(), part.anonymous, attributes, private, py.None(), true);
+            let args = (
+                "user",
+                "",
+                part.name.as_deref(),
+                part.anonymous,
+                attributes,
+                private,
+                py.None(),
+                true,
+            );
             return (slf.get_type(), args).into_pyobject(py);
         }
         (slf.get_type().getattr("from_dict")?, (this.to_dict(py)?,)).into_pyobject(py)
@@ -324,8 +391,15 @@ pub struct PyContextBuilder {
 
 impl PyContextBuilder {
     fn new(key: String) -> PyContextBuilder {
-        let parts = Parts { key: key.into(), ..Parts::default() };
-        PyContextBuilder { kind: None, parts, allow_empty_key: false }
+        let parts = Parts {
+            key: key.into(),
+            ..Parts::default()
+        };
+        PyContextBuilder {
+            kind: None,
+            parts,
+            allow_empty_key: false,
+        }
     }
 
     fn set_kind(&mut self, kind: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
@@ -341,7 +415,10 @@ impl PyContextBuilder {
 impl PyContextBuilder {
     #[new]
     #[pyo3(signature = (key, copy_from=None))]
-    fn __new__(key: Option<&Bound<'_, PyAny>>, copy_from: Option<&Bound<'_, PyContext>>) -> PyResult<PyContextBuilder> {
+    fn __new__(
+        key: Option<&Bound<'_, PyAny>>,
+        copy_from: Option<&Bound<'_, PyContext>>,
+    ) -> PyResult<PyContextBuilder> {
         let key = text_of_key(key)?;
         Ok(match copy_from {
             None => PyContextBuilder::new(key),
@@ -355,7 +432,10 @@ impl PyContextBuilder {
 
     /// The context, which may be invalid: see its `valid` and `error`.
     fn build(&self) -> PyContext {
-        if self.allow_empty_key && self.parts.key.is_empty() && self.kind.as_deref().is_none_or(|kind| kind == "user") {
+        if self.allow_empty_key
+            && self.parts.key.is_empty()
+            && self.kind.as_deref().is_none_or(|kind| kind == "user")
+        {
             return PyContext::new(Context::new(vec![Individual::user(self.parts.clone())]));
         }
         let part = Individual::new(self.kind.as_deref().unwrap_or("user"), self.parts.clone());
@@ -363,19 +443,28 @@ impl PyContextBuilder {
     }
 
     /// Sets the key.
-    fn key<'py>(mut slf: PyRefMut<'py, Self>, key: Option<&Bound<'py, PyAny>>) -> PyResult<PyRefMut<'py, Self>> {
+    fn key<'py>(
+        mut slf: PyRefMut<'py, Self>,
+        key: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<PyRefMut<'py, Self>> {
         slf.parts.key = text_of_key(key)?.into();
         Ok(slf)
     }
 
     /// Sets the kind; None is "user".
-    fn kind<'py>(mut slf: PyRefMut<'py, Self>, kind: Option<&Bound<'py, PyAny>>) -> PyResult<PyRefMut<'py, Self>> {
+    fn kind<'py>(
+        mut slf: PyRefMut<'py, Self>,
+        kind: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<PyRefMut<'py, Self>> {
         slf.set_kind(kind)?;
         Ok(slf)
     }
 
     /// Sets the name; None removes it.
-    fn name<'py>(mut slf: PyRefMut<'py, Self>, name: Option<&Bound<'py, PyAny>>) -> PyResult<PyRefMut<'py, Self>> {
+    fn name<'py>(
+        mut slf: PyRefMut<'py, Self>,
+        name: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<PyRefMut<'py, Self>> {
         slf.parts.name = match name {
             None => None,
             Some(name) => Some(name.str()?.to_string_lossy().into()),
@@ -384,7 +473,10 @@ impl PyContextBuilder {
     }
 
     /// Sets whether it is anonymous.
-    fn anonymous<'py>(mut slf: PyRefMut<'py, Self>, anonymous: &Bound<'py, PyAny>) -> PyResult<PyRefMut<'py, Self>> {
+    fn anonymous<'py>(
+        mut slf: PyRefMut<'py, Self>,
+        anonymous: &Bound<'py, PyAny>,
+    ) -> PyResult<PyRefMut<'py, Self>> {
         slf.parts.anonymous = anonymous.is_truthy()?;
         Ok(slf)
     }
@@ -400,8 +492,14 @@ impl PyContextBuilder {
     }
 
     /// The same, telling whether the attribute could be set.
-    fn try_set(&mut self, attribute: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Ok(name) = attribute.cast::<PyString>() else { return Ok(false) };
+    fn try_set(
+        &mut self,
+        attribute: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let Ok(name) = attribute.cast::<PyString>() else {
+            return Ok(false);
+        };
         let name = name.to_str()?;
         let value = match from_python(value) {
             Ok(value) => value,
@@ -464,7 +562,9 @@ pub struct PyContextMultiBuilder {
 impl PyContextMultiBuilder {
     #[new]
     fn __new__() -> PyContextMultiBuilder {
-        PyContextMultiBuilder { contexts: Vec::new() }
+        PyContextMultiBuilder {
+            contexts: Vec::new(),
+        }
     }
 
     /// The context, which may be invalid: see its `valid` and `error`. A lone context is returned as it is.
@@ -497,7 +597,9 @@ fn join<'a>(contexts: impl Iterator<Item = &'a PyContext>) -> PyContext {
     if errors.is_empty() {
         PyContext::new(Context::new(parts))
     } else {
-        PyContext { context: Err(errors.join(", ").into()) }
+        PyContext {
+            context: Err(errors.join(", ").into()),
+        }
     }
 }
 

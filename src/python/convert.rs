@@ -1,8 +1,8 @@
 //! Python's values to ours and back, in one place. JSON-like values are read here; what else can be sent, and as what,
 //! is the table in `ldclient/conversion.py`, which is asked for any other type.
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 
@@ -23,7 +23,9 @@ pub fn from_python(object: &Bound<'_, PyAny>) -> Result<Value, Unsendable> {
 
 fn read(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Unsendable> {
     if depth > DEEPEST {
-        return Err(Unsendable(format!("it is nested more than {DEEPEST} levels deep")));
+        return Err(Unsendable(format!(
+            "it is nested more than {DEEPEST} levels deep"
+        )));
     }
     if let Ok(text) = object.cast::<PyString>() {
         return Ok(Value::String(text.to_string_lossy().into()));
@@ -66,7 +68,10 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Unsendable> {
         if error.is_instance_of::<PyTypeError>(object.py()) {
             Unsendable(error.value(object.py()).to_string())
         } else {
-            Unsendable(format!("reading it raised {}", type_name(error.value(object.py()))))
+            Unsendable(format!(
+                "reading it raised {}",
+                type_name(error.value(object.py()))
+            ))
         }
     };
     let plain = object
@@ -78,8 +83,15 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Unsendable> {
     read(&plain, depth + 1)
 }
 
-fn items<'py>(items: impl Iterator<Item = Bound<'py, PyAny>>, depth: usize) -> Result<Value, Unsendable> {
-    Ok(Value::Array(items.map(|item| read(&item, depth + 1)).collect::<Result<_, _>>()?))
+fn items<'py>(
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    depth: usize,
+) -> Result<Value, Unsendable> {
+    Ok(Value::Array(
+        items
+            .map(|item| read(&item, depth + 1))
+            .collect::<Result<_, _>>()?,
+    ))
 }
 
 fn integer(number: &Bound<'_, PyInt>) -> Result<Value, Unsendable> {
@@ -98,17 +110,24 @@ fn name_of(name: &Bound<'_, PyAny>) -> Result<Box<str>, Unsendable> {
         return Ok(text.to_string_lossy().into());
     }
     match read(name, DEEPEST)? {
-        value @ (Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::BigInt(_)) => {
-            Ok(value.to_json().into())
-        }
+        value @ (Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::BigInt(_)) => Ok(value.to_json().into()),
         Value::String(text) => Ok(text),
-        _ => Err(Unsendable("a name in it is neither text nor a number".to_owned())),
+        _ => Err(Unsendable(
+            "a name in it is neither text nor a number".to_owned(),
+        )),
     }
 }
 
 /// The name of an object's type, for messages.
 pub fn type_name(object: &Bound<'_, PyAny>) -> String {
-    object.get_type().qualname().map_or_else(|_| "?".to_owned(), |name| name.to_string())
+    object
+        .get_type()
+        .qualname()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string())
 }
 
 /// A new Python object with this value: nobody else holds it, so a caller may change it.
@@ -138,7 +157,11 @@ pub fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyA
 }
 
 /// The dict that says why, as the service names its members.
-pub fn reason<'py>(py: Python<'py>, outcome: &Outcome, flag: Option<&Flag>) -> PyResult<Bound<'py, PyDict>> {
+pub fn reason<'py>(
+    py: Python<'py>,
+    outcome: &Outcome,
+    flag: Option<&Flag>,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let mut result = Ok(());
     outcome.each_member(flag, |name, value| {

@@ -23,14 +23,22 @@ impl EvaluationDetail {
     /// The detail of an evaluation of `flag`, if there was one.
     pub fn new(value: Py<PyAny>, outcome: Outcome, flag: Option<&Flag>) -> EvaluationDetail {
         let text = match (outcome.reason, flag) {
-            (Reason::RuleMatch { index, .. }, Some(flag)) => flag.rules.get(index).and_then(|rule| rule.id.clone()),
-            (Reason::PrerequisiteFailed { index }, Some(flag)) => {
-                flag.prerequisites.get(index).map(|prerequisite| prerequisite.key.clone())
+            (Reason::RuleMatch { index, .. }, Some(flag)) => {
+                flag.rules.get(index).and_then(|rule| rule.id.clone())
             }
+            (Reason::PrerequisiteFailed { index }, Some(flag)) => flag
+                .prerequisites
+                .get(index)
+                .map(|prerequisite| prerequisite.key.clone()),
             _ => None,
         };
         let variation_index = outcome.variation;
-        EvaluationDetail { value, variation_index, reason: OnceLock::new(), outcome: Some((outcome, text)) }
+        EvaluationDetail {
+            value,
+            variation_index,
+            reason: OnceLock::new(),
+            outcome: Some((outcome, text)),
+        }
     }
 }
 
@@ -38,8 +46,17 @@ impl EvaluationDetail {
 impl EvaluationDetail {
     #[new]
     #[pyo3(signature = (value, variation_index, reason))]
-    fn __new__(value: Py<PyAny>, variation_index: Option<usize>, reason: Py<PyAny>) -> EvaluationDetail {
-        EvaluationDetail { value, variation_index, reason: OnceLock::from(reason), outcome: None }
+    fn __new__(
+        value: Py<PyAny>,
+        variation_index: Option<usize>,
+        reason: Py<PyAny>,
+    ) -> EvaluationDetail {
+        EvaluationDetail {
+            value,
+            variation_index,
+            reason: OnceLock::from(reason),
+            outcome: None,
+        }
     }
 
     /// The value: one of the flag's variations, or the default.
@@ -73,7 +90,9 @@ impl EvaluationDetail {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Ok(other) = other.cast::<EvaluationDetail>() else { return Ok(false) };
+        let Ok(other) = other.cast::<EvaluationDetail>() else {
+            return Ok(false);
+        };
         let (py, other) = (other.py(), other.get());
         Ok(self.variation_index == other.variation_index
             && self.value.bind(py).eq(&other.value)?
@@ -81,19 +100,38 @@ impl EvaluationDetail {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let index = self.variation_index.map_or_else(|| "None".to_owned(), |index| index.to_string());
+        let index = self
+            .variation_index
+            .map_or_else(|| "None".to_owned(), |index| index.to_string());
         let (value, reason) = (self.value.bind(py).str()?, self.reason(py)?);
-        Ok(format!("(value={value}, variation_index={index}, reason={})", reason.bind(py).str()?))
+        Ok(format!(
+            "(value={value}, variation_index={index}, reason={})",
+            reason.bind(py).str()?
+        ))
     }
 
-    fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, (Py<PyAny>, Option<usize>, Py<PyAny>))> {
+    fn __reduce__(
+        &self,
+        py: Python<'_>,
+    ) -> PyResult<(Py<PyAny>, (Py<PyAny>, Option<usize>, Py<PyAny>))> {
         let class = py.get_type::<EvaluationDetail>().into_any().unbind();
-        Ok((class, (self.value.clone_ref(py), self.variation_index, self.reason(py)?)))
+        Ok((
+            class,
+            (
+                self.value.clone_ref(py),
+                self.variation_index,
+                self.reason(py)?,
+            ),
+        ))
     }
 }
 
 /// The reason's dict, without the flag: `text` is what it would have been asked for.
-fn reason<'py>(py: Python<'py>, outcome: &Outcome, text: Option<&str>) -> PyResult<Bound<'py, PyDict>> {
+fn reason<'py>(
+    py: Python<'py>,
+    outcome: &Outcome,
+    text: Option<&str>,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = convert::reason(py, outcome, None)?;
     match outcome.reason {
         Reason::RuleMatch { .. } => dict.set_item("ruleId", text)?,

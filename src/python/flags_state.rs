@@ -18,7 +18,10 @@ pub struct FeatureFlagsState {
 impl FeatureFlagsState {
     /// The state of an evaluation.
     pub fn new(state: FlagsState) -> FeatureFlagsState {
-        FeatureFlagsState { valid: state.is_valid(), state }
+        FeatureFlagsState {
+            valid: state.is_valid(),
+            state,
+        }
     }
 }
 
@@ -26,7 +29,10 @@ impl FeatureFlagsState {
 impl FeatureFlagsState {
     #[new]
     fn __new__(valid: bool) -> FeatureFlagsState {
-        FeatureFlagsState { state: FlagsState::default(), valid }
+        FeatureFlagsState {
+            state: FlagsState::default(),
+            valid,
+        }
     }
 
     /// Whether it is the state of anything: False when offline, before flags arrived, and without a user.
@@ -36,14 +42,27 @@ impl FeatureFlagsState {
     }
 
     /// The value of a flag; None if it has none, or there is no such flag.
-    fn get_flag_value<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.state.flag(key).map(|flag| to_python(py, flag.value())).transpose()
+    fn get_flag_value<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.state
+            .flag(key)
+            .map(|flag| to_python(py, flag.value()))
+            .transpose()
     }
 
     /// The reason of a flag's value as a dict; None if reasons were not asked for, or there is no such flag.
-    fn get_flag_reason<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+    fn get_flag_reason<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let view = self.state.flag(key);
-        view.and_then(|flag| flag.reason()).map(|(outcome, flag)| reason(py, outcome, flag)).transpose()
+        view.and_then(|flag| flag.reason())
+            .map(|(outcome, flag)| reason(py, outcome, flag))
+            .transpose()
     }
 
     /// All values by flag key. To bootstrap the JavaScript SDK use `to_json_dict` or `to_json_string` instead.

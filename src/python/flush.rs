@@ -36,7 +36,12 @@ impl FlushResult {
     #[getter]
     fn dropped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for (reason, count) in self.report.iter().flat_map(|report| &report.dropped).filter(|(_, count)| *count > 0) {
+        for (reason, count) in self
+            .report
+            .iter()
+            .flat_map(|report| &report.dropped)
+            .filter(|(_, count)| *count > 0)
+        {
             dict.set_item(reason, count)?;
         }
         Ok(dict)
@@ -50,12 +55,20 @@ impl FlushResult {
 
     /// Whether everything arrived: complete, and nothing was lost.
     fn __bool__(&self) -> bool {
-        self.complete() && self.report.iter().flat_map(|report| &report.dropped).all(|(_, count)| *count == 0)
+        self.complete()
+            && self
+                .report
+                .iter()
+                .flat_map(|report| &report.dropped)
+                .all(|(_, count)| *count == 0)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (sent, pending, dropped) = (self.sent(), self.pending(), self.dropped(py)?);
         let complete = if self.complete() { "True" } else { "False" };
-        Ok(format!("FlushResult(sent={sent}, pending={pending}, dropped={}, complete={complete})", dropped.repr()?))
+        Ok(format!(
+            "FlushResult(sent={sent}, pending={pending}, dropped={}, complete={complete})",
+            dropped.repr()?
+        ))
     }
 }

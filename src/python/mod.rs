@@ -21,7 +21,8 @@ use pyo3::prelude::*;
 /// Reads flag files as the file data source does, and returns what they hold together as JSON text.
 #[pyfunction]
 fn read_flag_files(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<String> {
-    py.detach(|| crate::source::read_files(&paths)).map_err(PyValueError::new_err)
+    py.detach(|| crate::source::read_files(&paths))
+        .map_err(PyValueError::new_err)
 }
 
 /// The native core of the ldclient package. Everything public is in `ldclient`.

@@ -21,7 +21,9 @@ struct Options<'a, 'py>(&'a Bound<'py, PyDict>);
 
 impl<'py> Options<'_, 'py> {
     fn get(&self, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.0.get_item(name)?.ok_or_else(|| PyKeyError::new_err(name.to_owned()))
+        self.0
+            .get_item(name)?
+            .ok_or_else(|| PyKeyError::new_err(name.to_owned()))
     }
 
     fn text(&self, name: &str) -> PyResult<String> {
@@ -29,7 +31,10 @@ impl<'py> Options<'_, 'py> {
     }
 
     fn optional_text(&self, name: &str) -> PyResult<Option<String>> {
-        Ok(self.get(name)?.extract::<Option<String>>()?.filter(|text| !text.is_empty()))
+        Ok(self
+            .get(name)?
+            .extract::<Option<String>>()?
+            .filter(|text| !text.is_empty()))
     }
 
     fn flag(&self, name: &str) -> PyResult<bool> {
@@ -38,8 +43,11 @@ impl<'py> Options<'_, 'py> {
 
     fn seconds(&self, name: &str) -> PyResult<Duration> {
         let seconds: f64 = self.get(name)?.extract()?;
-        Duration::try_from_secs_f64(seconds)
-            .map_err(|_| PyValueError::new_err(format!("{name} must be a positive number of seconds, not {seconds}")))
+        Duration::try_from_secs_f64(seconds).map_err(|_| {
+            PyValueError::new_err(format!(
+                "{name} must be a positive number of seconds, not {seconds}"
+            ))
+        })
     }
 
     fn count(&self, name: &str) -> PyResult<usize> {
@@ -52,8 +60,13 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let options = Options(options);
     let offline = options.flag("offline")?;
     let transport = transport(&options)?;
-    let mut settings =
-        Settings { sdk_key: options.text("sdk_key")?, offline, plan: None, transport, events: None };
+    let mut settings = Settings {
+        sdk_key: options.text("sdk_key")?,
+        offline,
+        plan: None,
+        transport,
+        events: None,
+    };
     if offline {
         return Ok(settings);
     }
@@ -62,9 +75,17 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
     if options.flag("send_events")? {
         settings.events = Some(events(&options)?);
     }
-    let addresses = settings.plan.as_ref().and_then(Plan::uri).into_iter().chain(settings.events.as_ref().map(|e| &*e.uri));
+    let addresses = settings
+        .plan
+        .as_ref()
+        .and_then(Plan::uri)
+        .into_iter()
+        .chain(settings.events.as_ref().map(|e| &*e.uri));
     for address in addresses {
-        settings.transport.check_url(address).map_err(PyValueError::new_err)?;
+        settings
+            .transport
+            .check_url(address)
+            .map_err(PyValueError::new_err)?;
     }
     Ok(settings)
 }
@@ -85,9 +106,17 @@ fn plan(options: &Options<'_, '_>) -> PyResult<Option<Plan>> {
     let filter = options.optional_text("payload_filter_key")?;
     Ok(Some(if options.flag("stream")? {
         let initial_reconnect_delay = options.seconds("initial_reconnect_delay")?;
-        Plan::Stream { uri: options.text("stream_uri")?, filter, initial_reconnect_delay }
+        Plan::Stream {
+            uri: options.text("stream_uri")?,
+            filter,
+            initial_reconnect_delay,
+        }
     } else {
-        Plan::Poll { uri: options.text("base_uri")?, filter, interval: options.seconds("poll_interval")? }
+        Plan::Poll {
+            uri: options.text("base_uri")?,
+            filter,
+            interval: options.seconds("poll_interval")?,
+        }
     }))
 }
 
@@ -95,20 +124,34 @@ fn transport(options: &Options<'_, '_>) -> PyResult<transport::Options> {
     let mut headers = vec![
         ("Authorization".to_owned(), options.text("sdk_key")?),
         ("User-Agent".to_owned(), format!("PythonClient/{VERSION}")),
-        ("X-LaunchDarkly-Instance-Id".to_owned(), options.text("instance_id")?),
+        (
+            "X-LaunchDarkly-Instance-Id".to_owned(),
+            options.text("instance_id")?,
+        ),
     ];
-    let tags: Vec<String> = [("application-id", "application_id"), ("application-version", "application_version")]
-        .into_iter()
-        .filter_map(|(tag, name)| {
-            options.optional_text(name).transpose().map(|value| value.map(|value| format!("{tag}/{value}")))
-        })
-        .collect::<PyResult<_>>()?;
+    let tags: Vec<String> = [
+        ("application-id", "application_id"),
+        ("application-version", "application_version"),
+    ]
+    .into_iter()
+    .filter_map(|(tag, name)| {
+        options
+            .optional_text(name)
+            .transpose()
+            .map(|value| value.map(|value| format!("{tag}/{value}")))
+    })
+    .collect::<PyResult<_>>()?;
     if !tags.is_empty() {
         headers.push(("X-LaunchDarkly-Tags".to_owned(), tags.join(" ")));
     }
     if let Some(name) = options.optional_text("wrapper_name")? {
-        let version = options.optional_text("wrapper_version")?.map_or_else(String::new, |version| format!("/{version}"));
-        headers.push(("X-LaunchDarkly-Wrapper".to_owned(), format!("{name}{version}")));
+        let version = options
+            .optional_text("wrapper_version")?
+            .map_or_else(String::new, |version| format!("/{version}"));
+        headers.push((
+            "X-LaunchDarkly-Wrapper".to_owned(),
+            format!("{name}{version}"),
+        ));
     }
     Ok(transport::Options {
         connect_timeout: options.seconds("connect_timeout")?,
@@ -124,7 +167,11 @@ fn transport(options: &Options<'_, '_>) -> PyResult<transport::Options> {
 }
 
 fn events(options: &Options<'_, '_>) -> PyResult<events::Settings> {
-    let diagnostics = if options.flag("diagnostic_opt_out")? { None } else { Some(diagnostics(options)?) };
+    let diagnostics = if options.flag("diagnostic_opt_out")? {
+        None
+    } else {
+        Some(diagnostics(options)?)
+    };
     Ok(events::Settings {
         enabled: true,
         uri: options.text("events_uri")?,
@@ -147,37 +194,73 @@ fn events(options: &Options<'_, '_>) -> PyResult<events::Settings> {
 fn diagnostics(options: &Options<'_, '_>) -> PyResult<Diagnostics> {
     let custom = |name: &str, usual: &str| options.text(name).map(|uri| Value::Bool(uri != usual));
     let millis = |name: &str| -> PyResult<Value> {
-        Ok(Value::Int(i64::try_from(options.seconds(name)?.as_millis()).unwrap_or(i64::MAX)))
+        Ok(Value::Int(
+            i64::try_from(options.seconds(name)?.as_millis()).unwrap_or(i64::MAX),
+        ))
     };
-    let count = |name: &str| -> PyResult<Value> { Ok(Value::Int(i64::try_from(options.count(name)?).unwrap_or(i64::MAX))) };
+    let count = |name: &str| -> PyResult<Value> {
+        Ok(Value::Int(
+            i64::try_from(options.count(name)?).unwrap_or(i64::MAX),
+        ))
+    };
     let configuration = [
-        ("customBaseURI", custom("base_uri", "https://app.launchdarkly.com")?),
-        ("customEventsURI", custom("events_uri", "https://events.launchdarkly.com")?),
-        ("customStreamURI", custom("stream_uri", "https://stream.launchdarkly.com")?),
+        (
+            "customBaseURI",
+            custom("base_uri", "https://app.launchdarkly.com")?,
+        ),
+        (
+            "customEventsURI",
+            custom("events_uri", "https://events.launchdarkly.com")?,
+        ),
+        (
+            "customStreamURI",
+            custom("stream_uri", "https://stream.launchdarkly.com")?,
+        ),
         ("eventsCapacity", count("events_max_pending")?),
         ("connectTimeoutMillis", millis("connect_timeout")?),
         ("socketTimeoutMillis", millis("read_timeout")?),
         ("eventsFlushIntervalMillis", millis("flush_interval")?),
-        ("usingProxy", Value::Bool(options.optional_text("http_proxy")?.is_some())),
+        (
+            "usingProxy",
+            Value::Bool(options.optional_text("http_proxy")?.is_some()),
+        ),
         ("streamingDisabled", Value::Bool(!options.flag("stream")?)),
         ("usingRelayDaemon", Value::Bool(options.flag("use_ldd")?)),
-        ("allAttributesPrivate", Value::Bool(options.flag("all_attributes_private")?)),
+        (
+            "allAttributesPrivate",
+            Value::Bool(options.flag("all_attributes_private")?),
+        ),
         ("pollingIntervalMillis", millis("poll_interval")?),
         ("userKeysCapacity", count("context_keys_capacity")?),
-        ("userKeysFlushIntervalMillis", millis("context_keys_flush_interval")?),
-        ("diagnosticRecordingIntervalMillis", millis("diagnostic_recording_interval")?),
+        (
+            "userKeysFlushIntervalMillis",
+            millis("context_keys_flush_interval")?,
+        ),
+        (
+            "diagnosticRecordingIntervalMillis",
+            millis("diagnostic_recording_interval")?,
+        ),
         ("dataStoreType", Value::from("memory")),
     ];
     let py = options.0.py();
-    let platform = |name: &str| -> PyResult<String> { py.import("platform")?.call_method0(name)?.extract() };
+    let platform =
+        |name: &str| -> PyResult<String> { py.import("platform")?.call_method0(name)?.extract() };
     let key = options.text("sdk_key")?;
-    let suffix = key.char_indices().rev().nth(5).map_or(&*key, |(at, _)| &key[at..]);
+    let suffix = key
+        .char_indices()
+        .rev()
+        .nth(5)
+        .map_or(&*key, |(at, _)| &key[at..]);
     Ok(Diagnostics {
         sdk_name: "python-server-sdk".to_owned(),
         sdk_version: VERSION.to_owned(),
         wrapper_name: options.optional_text("wrapper_name")?,
         wrapper_version: options.optional_text("wrapper_version")?,
-        configuration: Value::Object(configuration.map(|(name, value)| (name.into(), value)).into()),
+        configuration: Value::Object(
+            configuration
+                .map(|(name, value)| (name.into(), value))
+                .into(),
+        ),
         platform: diagnostic_platform(
             &platform("python_version")?,
             &platform("python_implementation")?,

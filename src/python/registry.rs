@@ -19,7 +19,12 @@ pub fn add(client: &Arc<Client>) {
 }
 
 fn all() -> Vec<Arc<Client>> {
-    CLIENTS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    CLIENTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .filter_map(Weak::upgrade)
+        .collect()
 }
 
 /// Closes all clients within so many seconds altogether. For the end of the process.
@@ -46,7 +51,9 @@ pub fn close_all(py: Python<'_>, timeout: f64) {
 /// What native threads have to say: (seconds since 1970, logging level, logger, message). Never waits.
 #[pyfunction]
 pub fn take_log_records() -> Vec<(f64, u8, &'static str, String)> {
-    let records = all().into_iter().flat_map(|client| client.live().runtime.take_logs());
+    let records = all()
+        .into_iter()
+        .flat_map(|client| client.live().runtime.take_logs());
     records
         .map(|record| {
             let level = match record.level {

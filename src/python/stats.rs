@@ -6,14 +6,21 @@ use pyo3::types::PyDict;
 use crate::client::{Client, Stats};
 
 /// The dict; its members are described in the README.
-pub fn to_dict<'py>(py: Python<'py>, stats: &Stats, client: &Client) -> PyResult<Bound<'py, PyDict>> {
+pub fn to_dict<'py>(
+    py: Python<'py>,
+    stats: &Stats,
+    client: &Client,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("state", stats.state.as_str())?;
     dict.set_item("state_since_ms", stats.since_ms)?;
     dict.set_item("initialized", client.is_initialized())?;
     dict.set_item("offline", client.is_offline())?;
     dict.set_item("closed", client.is_closed())?;
-    dict.set_item("data_age_seconds", stats.data_age.map(|age| age.as_secs_f64()))?;
+    dict.set_item(
+        "data_age_seconds",
+        stats.data_age.map(|age| age.as_secs_f64()),
+    )?;
     dict.set_item("environment_id", stats.environment_id.as_deref())?;
     let error = match &stats.error {
         Some(error) => {

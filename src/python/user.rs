@@ -16,7 +16,17 @@ use crate::events;
 use crate::model::{AttributeRef, Context, ContextError, Individual, Kind, Parts, Value};
 
 /// The built-in attributes that stand beside `custom`.
-const BUILT_IN: [&str; 9] = ["key", "name", "anonymous", "firstName", "lastName", "email", "country", "avatar", "ip"];
+const BUILT_IN: [&str; 9] = [
+    "key",
+    "name",
+    "anonymous",
+    "firstName",
+    "lastName",
+    "email",
+    "country",
+    "avatar",
+    "ip",
+];
 
 /// A dict user, read in place. It lives for one call.
 pub struct DictUser<'a, 'py> {
@@ -31,20 +41,32 @@ impl<'a, 'py> DictUser<'a, 'py> {
 }
 
 /// The user's key as text; `None` when it has none.
-pub fn key_of<'a>(dict: &Bound<'_, PyDict>, holder: &'a mut Option<String>, text: &'a Option<Bound<'_, PyString>>) -> Option<&'a str> {
+pub fn key_of<'a>(
+    dict: &Bound<'_, PyDict>,
+    holder: &'a mut Option<String>,
+    text: &'a Option<Bound<'_, PyString>>,
+) -> Option<&'a str> {
     if let Some(text) = text {
         return Some(match text.to_string_lossy() {
             Cow::Borrowed(key) => key,
             Cow::Owned(key) => holder.insert(key),
         });
     }
-    let key = dict.get_item(intern!(dict.py(), "key")).ok().flatten().filter(|key| !key.is_none())?;
+    let key = dict
+        .get_item(intern!(dict.py(), "key"))
+        .ok()
+        .flatten()
+        .filter(|key| !key.is_none())?;
     Some(holder.insert(key.str().ok()?.to_string_lossy().into_owned()))
 }
 
 /// The key if it is text already, which then need not be copied.
 pub fn text_key<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyString>> {
-    dict.get_item(intern!(dict.py(), "key")).ok().flatten()?.cast_into::<PyString>().ok()
+    dict.get_item(intern!(dict.py(), "key"))
+        .ok()
+        .flatten()?
+        .cast_into::<PyString>()
+        .ok()
 }
 
 impl Subject for DictUser<'_, '_> {
@@ -74,7 +96,8 @@ impl Part for DictUser<'_, '_> {
         let found = found.filter(|value| !value.is_none());
         match (name, found) {
             ("anonymous", found) => {
-                let anonymous = found.is_some_and(|value| value.cast_exact::<PyBool>().is_ok_and(|b| b.is_true()));
+                let anonymous = found
+                    .is_some_and(|value| value.cast_exact::<PyBool>().is_ok_and(|b| b.is_true()));
                 then(Some(Operand::Bool(anonymous)))
             }
             (_, None) => then(None),
@@ -83,7 +106,11 @@ impl Part for DictUser<'_, '_> {
     }
 }
 
-fn with_operand<R>(name: &str, object: &Bound<'_, PyAny>, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R {
+fn with_operand<R>(
+    name: &str,
+    object: &Bound<'_, PyAny>,
+    then: impl FnOnce(Option<Operand<'_>>) -> R,
+) -> R {
     if let Ok(text) = object.cast::<PyString>() {
         return then(Some(Operand::Str(&text.to_string_lossy())));
     }
@@ -111,7 +138,11 @@ fn with_operand<R>(name: &str, object: &Bound<'_, PyAny>, then: impl FnOnce(Opti
 }
 
 fn custom_of<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyDict>> {
-    dict.get_item(intern!(dict.py(), "custom")).ok().flatten()?.cast_into::<PyDict>().ok()
+    dict.get_item(intern!(dict.py(), "custom"))
+        .ok()
+        .flatten()?
+        .cast_into::<PyDict>()
+        .ok()
 }
 
 impl events::Subject for DictUser<'_, '_> {
@@ -124,12 +155,16 @@ impl events::Subject for DictUser<'_, '_> {
     }
 
     fn named_key_hash(&self) -> Option<u64> {
-        let anonymous = self.with_attribute("anonymous", |value| matches!(value, Some(Operand::Bool(true))));
+        let anonymous = self.with_attribute("anonymous", |value| {
+            matches!(value, Some(Operand::Bool(true)))
+        });
         (!anonymous).then(|| events::Subject::key_hash(self))
     }
 
     fn to_context(&self) -> Option<Arc<Context>> {
-        Context::new(vec![Individual::user(parts_of_user(self.dict, self.key))]).ok().map(Arc::new)
+        Context::new(vec![Individual::user(parts_of_user(self.dict, self.key))])
+            .ok()
+            .map(Arc::new)
     }
 }
 
@@ -138,7 +173,9 @@ pub fn context_from_dict(dict: &Bound<'_, PyDict>) -> PyContext {
     let read = |dict: &Bound<'_, PyDict>| {
         let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(dict.len());
         for (name, value) in dict.iter() {
-            let Ok(name) = name.cast_into::<PyString>() else { continue };
+            let Ok(name) = name.cast_into::<PyString>() else {
+                continue;
+            };
             let name: Box<str> = name.to_string_lossy().into();
             match from_python(&value) {
                 Ok(value) => members.push((name, value)),
@@ -170,7 +207,9 @@ pub fn context_from_dict(dict: &Bound<'_, PyDict>) -> PyContext {
 pub fn context_from_user(dict: &Bound<'_, PyDict>) -> PyContext {
     let (mut holder, text) = (None, text_key(dict));
     match key_of(dict, &mut holder, &text) {
-        Some(key) => PyContext::new(Context::new(vec![Individual::user(parts_of_user(dict, key))])),
+        Some(key) => PyContext::new(Context::new(vec![Individual::user(parts_of_user(
+            dict, key,
+        ))])),
         None => PyContext::new(Err(ContextError("a user must have a key".to_owned()))),
     }
 }
@@ -178,9 +217,14 @@ pub fn context_from_user(dict: &Bound<'_, PyDict>) -> PyContext {
 /// All of a dict user. What cannot be used is left out with one warning that says what to do.
 fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
     let py = dict.py();
-    let mut parts = Parts { key: key.into(), ..Parts::default() };
+    let mut parts = Parts {
+        key: key.into(),
+        ..Parts::default()
+    };
     for (name, value) in dict.iter() {
-        let Ok(name) = name.cast_into::<PyString>() else { continue };
+        let Ok(name) = name.cast_into::<PyString>() else {
+            continue;
+        };
         let name = name.to_string_lossy();
         if value.is_none() {
             continue;
@@ -189,14 +233,27 @@ fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
             "key" => {}
             "custom" => match value.cast::<PyDict>() {
                 Ok(custom) => add_custom(custom, &mut parts),
-                Err(_) => warn::once(py, "custom", || format!("The \"custom\" of a user must be a dict; one of type {} was ignored.", type_name(&value))),
+                Err(_) => warn::once(py, "custom", || {
+                    format!(
+                        "The \"custom\" of a user must be a dict; one of type {} was ignored.",
+                        type_name(&value)
+                    )
+                }),
             },
             "privateAttributeNames" => parts.private = private_names(&value),
             "anonymous" => match value.cast_exact::<PyBool>() {
                 Ok(anonymous) => parts.anonymous = anonymous.is_true(),
-                Err(_) => warn::once(py, "anonymous", || format!("The attribute \"anonymous\" of a user must be True or False; a value of type {} was ignored.", type_name(&value))),
+                Err(_) => warn::once(py, "anonymous", || {
+                    format!(
+                        "The attribute \"anonymous\" of a user must be True or False; a value of type {} was ignored.",
+                        type_name(&value)
+                    )
+                }),
             },
-            "secondary" => warn::once(py, "secondary", || "The attribute \"secondary\" of a user has no effect any more and was ignored.".to_owned()),
+            "secondary" => warn::once(py, "secondary", || {
+                "The attribute \"secondary\" of a user has no effect any more and was ignored."
+                    .to_owned()
+            }),
             built_in if BUILT_IN.contains(&built_in) => match from_python(&value) {
                 Ok(Value::String(text)) if built_in == "name" => parts.name = Some(text),
                 Ok(other) if built_in == "name" => parts.name = Some(other.to_json().into()),
@@ -204,7 +261,11 @@ fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
                 Ok(value) => parts.attributes.push((built_in.into(), value)),
                 Err(why) => warn::attribute_not_sent(py, built_in, &why),
             },
-            other => warn::once(py, &format!("top:{other}"), || format!("The attribute \"{other}\" of a user is not built in and was ignored: put it under \"custom\".")),
+            other => warn::once(py, &format!("top:{other}"), || {
+                format!(
+                    "The attribute \"{other}\" of a user is not built in and was ignored: put it under \"custom\"."
+                )
+            }),
         }
     }
     parts
@@ -216,7 +277,11 @@ fn add_custom(custom: &Bound<'_, PyDict>, parts: &mut Parts) {
         let Ok(name) = name.str() else { continue };
         let name = name.to_string_lossy();
         if BUILT_IN.contains(&&*name) || matches!(&*name, "" | "kind" | "_meta") {
-            warn::once(py, &format!("custom:{name}"), || format!("The attribute \"{name}\" under a user's \"custom\" has a built-in name and was ignored."));
+            warn::once(py, &format!("custom:{name}"), || {
+                format!(
+                    "The attribute \"{name}\" under a user's \"custom\" has a built-in name and was ignored."
+                )
+            });
             continue;
         }
         match from_python(&value) {
@@ -238,7 +303,9 @@ fn private_names(value: &Bound<'_, PyAny>) -> Vec<Box<str>> {
             .collect(),
         _ => {
             // Better no attribute than a private one.
-            warn::once(value.py(), "private", || "The \"privateAttributeNames\" of a user must be a list of names; another type was ignored.".to_owned());
+            warn::once(value.py(), "private", || {
+                "The \"privateAttributeNames\" of a user must be a list of names; another type was ignored.".to_owned()
+            });
             Vec::new()
         }
     }

@@ -73,7 +73,7 @@ pub enum Plan {
         uri: String,
         /// The key of a payload filter.
         filter: Option<String>,
-        /// From one poll to the next, 30 s at least.
+        /// From one poll to the next. How short it may be is the configuration's question.
         interval: Duration,
     },
     /// Files in JSON or YAML, merged.
@@ -88,17 +88,20 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Whether the source connects, and so needs a client for it.
+    /// The base of the addresses that it asks; `None` for files.
     #[must_use]
-    pub fn needs_http(&self) -> bool {
-        !matches!(self, Plan::Files { .. })
+    pub fn uri(&self) -> Option<&str> {
+        match self {
+            Plan::Stream { uri, .. } | Plan::Poll { uri, .. } => Some(uri),
+            Plan::Files { .. } => None,
+        }
     }
 }
 
-/// Measured without optimisation: a TLS handshake and the deepest JSON and YAML take less than 256 KiB; compiling a
-/// regular expression as deep as its engine takes, up to 4 MiB, and an overflow would end the process. Pages that are
-/// never touched cost nothing. A test goes that deep.
-const STACK: usize = 4 * 1024 * 1024;
+/// Measured without optimisation: a TLS handshake and the deepest JSON and YAML take less than 256 KiB; compiling the
+/// deepest regular expression that the model takes, less than 1 MiB. An overflow would end the process, so a test goes
+/// that deep. Pages that are never touched cost nothing.
+const STACK: usize = 2 * 1024 * 1024;
 /// The wait after a defect of ours. It should not be seen.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
@@ -134,7 +137,7 @@ impl Source {
         log: Arc<dyn Log>,
         pace: Pace,
     ) -> io::Result<Source> {
-        if http.is_none() && plan.needs_http() {
+        if http.is_none() && plan.uri().is_some() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a source that connects needs an HTTP client",

@@ -14,12 +14,9 @@ use crate::store::Change;
 use crate::transport::Http;
 use crate::transport::retry::Retry;
 
-/// As launchdarkly-server-sdk 9.20.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
-
 pub(super) fn run(url: &str, interval: Duration, http: &Http, teller: &mut Teller) {
     teller.log(Level::Debug, "Polling for flag data.".to_owned());
-    let mut retry = Retry::polling(interval.max(SHORTEST_INTERVAL));
+    let mut retry = Retry::polling(interval);
     let mut etag = None;
     loop {
         let polled = poll(url, &mut etag, http, teller);

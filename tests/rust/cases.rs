@@ -312,10 +312,7 @@ fn a_chain_of_a_hundred_prerequisites_is_answered_and_a_longer_one_is_malformed(
         );
         assert_eq!(kind_of_answer(&chain_of_flags(100, "gone"), "f0"), failed);
         for cycle in ["f0", "f50", "f99"] {
-            assert_eq!(
-                kind_of_answer(&chain_of_flags(100, cycle), "f0"),
-                malformed
-            );
+            assert_eq!(kind_of_answer(&chain_of_flags(100, cycle), "f0"), malformed);
         }
         assert_eq!(
             kind_of_answer(&chain_of_flags(20_000, "end"), "f0"),
