@@ -18,7 +18,7 @@ pub struct Question<'a, D> {
     pub wanted: Wanted,
 }
 
-/// The type that a caller asks for. Another one gives the default with the reason WRONG_TYPE.
+/// The type that a caller asks for. Another one gives the default with the reason `WRONG_TYPE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Whatever the flag serves.

@@ -59,7 +59,7 @@ impl PyClient {
     }
 
     /// What to answer from now; sees to it that waiting log lines reach Python.
-    fn live<'c>(&self, py: Python<'_>, client: &'c Client) -> Guard<Arc<Live>> {
+    fn live(py: Python<'_>, client: &Client) -> Guard<Arc<Live>> {
         let live = client.live();
         if live.runtime.has_logs() {
             start_drain(py);
@@ -136,9 +136,9 @@ impl PyClient {
             return then(or_default(None), &Answer::error(ErrorKind::FlagNotFound));
         };
         let key = key.to_string_lossy();
-        let live = self.live(py, client);
+        let live = Self::live(py, client);
         let question = Question {
-            key: &*key,
+            key: &key,
             default: || {
                 default.map_or(Value::Null, |default| {
                     from_python(default).unwrap_or_default()
@@ -264,7 +264,7 @@ fn with_caller<'py, R>(
         };
     }
     let (mut holder, text) = (None, user::text_key(dict));
-    let Some(key) = user::key_of(dict, &mut holder, &text) else {
+    let Some(key) = user::key_of(dict, &mut holder, text.as_ref()) else {
         warn::once(py, "no key", || {
             format!("A user has no \"key\"; there is nobody to {purpose}.")
         });
@@ -301,7 +301,7 @@ impl PyClient {
         let defaults = options
             .get_item("defaults")?
             .filter(|d| !d.is_none())
-            .map(|d| d.cast_into::<PyDict>());
+            .map(Bound::cast_into::<PyDict>);
         let defaults = defaults
             .transpose()
             .map_err(|_| PyValueError::new_err("defaults must be a dict"))?;
@@ -507,7 +507,7 @@ impl PyClient {
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<FeatureFlagsState> {
         let client = self.client()?;
-        let live = self.live(py, client);
+        let live = Self::live(py, client);
         let options = StateOptions {
             client_side_only,
             with_reasons,
@@ -572,7 +572,7 @@ impl PyClient {
             });
         }
         let client = self.client()?;
-        let live = self.live(py, client);
+        let live = Self::live(py, client);
         let Some(events) = live.runtime.events() else {
             return Ok(());
         };
@@ -614,7 +614,7 @@ impl PyClient {
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let client = self.client()?;
-        let live = self.live(py, client);
+        let live = Self::live(py, client);
         let Some(events) = live.runtime.events() else {
             return Ok(());
         };
@@ -660,7 +660,7 @@ impl PyClient {
     /// Whether the client has flags to answer from.
     fn is_initialized(&self, py: Python<'_>) -> PyResult<bool> {
         let client = self.client()?;
-        self.live(py, client);
+        Self::live(py, client);
         Ok(client.is_initialized())
     }
 
@@ -685,7 +685,7 @@ impl PyClient {
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<FlushResult>> {
         let client = self.client()?.clone();
-        let live = self.live(py, &client);
+        let live = Self::live(py, &client);
         let runtime = live.runtime.clone();
         drop(live);
         match timeout {
@@ -728,7 +728,7 @@ impl PyClient {
     /// How the client is doing, as a dict: see the documentation for its members.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let client = self.client()?;
-        let live = self.live(py, client);
+        let live = Self::live(py, client);
         super::stats::to_dict(py, &live.runtime.stats(live.snapshot.size()), client)
     }
 }

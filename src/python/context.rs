@@ -64,7 +64,7 @@ impl PyContext {
             });
         }
         if let Some(contexts) = multi_contexts {
-            return Ok(join(contexts.iter().map(|context| context.get())));
+            return Ok(join(contexts.iter().map(Py::get)));
         }
         let mut builder = PyContextBuilder::new(text_of_key(key)?);
         builder.set_kind(kind)?;
@@ -509,7 +509,6 @@ impl PyContextBuilder {
             }
         };
         Ok(match (name, value) {
-            ("" | "_meta", _) => false,
             ("key", Value::String(key)) => {
                 self.parts.key = key;
                 true
@@ -530,7 +529,7 @@ impl PyContextBuilder {
                 self.parts.anonymous = anonymous;
                 true
             }
-            ("key" | "kind" | "name" | "anonymous", _) => false,
+            ("" | "_meta" | "key" | "kind" | "name" | "anonymous", _) => false,
             (name, value) => {
                 let attributes = &mut self.parts.attributes;
                 match attributes.iter().position(|(n, _)| **n == *name) {
@@ -582,7 +581,7 @@ impl PyContextMultiBuilder {
 fn multi(py: Python<'_>, contexts: &[Py<PyContext>]) -> PyResult<Py<PyContext>> {
     match contexts {
         [one] => Ok(one.clone_ref(py)),
-        several => Py::new(py, join(several.iter().map(|context| context.get()))),
+        several => Py::new(py, join(several.iter().map(Py::get))),
     }
 }
 

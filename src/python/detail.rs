@@ -3,11 +3,14 @@
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 use super::convert;
 use crate::evaluation::{Outcome, Reason};
 use crate::model::Flag;
+
+/// What a copy is made from: value, variation index, reason.
+type Arguments = (Py<PyAny>, Option<usize>, Py<PyAny>);
 
 /// What `variation_detail` returns.
 #[pyclass(frozen, name = "EvaluationDetail", module = "ldclient.evaluation")]
@@ -110,11 +113,8 @@ impl EvaluationDetail {
         ))
     }
 
-    fn __reduce__(
-        &self,
-        py: Python<'_>,
-    ) -> PyResult<(Py<PyAny>, (Py<PyAny>, Option<usize>, Py<PyAny>))> {
-        let class = py.get_type::<EvaluationDetail>().into_any().unbind();
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyType>, Arguments)> {
+        let class = py.get_type::<EvaluationDetail>().unbind();
         Ok((
             class,
             (

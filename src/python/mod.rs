@@ -1,5 +1,10 @@
 //! The boundary to Python: conversions both ways in one file, one class a file. The only folder that knows pyo3.
 //! What is public, and under which name, is `python/ldclient`'s question.
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::elidable_lifetime_names,
+    reason = "PyO3 reads arguments by value, and its methods name the interpreter's lifetime"
+)]
 
 mod client;
 mod context;

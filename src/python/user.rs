@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyFloat, PyInt, PyString};
 
 use super::context::PyContext;
 use super::convert::{from_python, type_name};
@@ -44,7 +44,7 @@ impl<'a, 'py> DictUser<'a, 'py> {
 pub fn key_of<'a>(
     dict: &Bound<'_, PyDict>,
     holder: &'a mut Option<String>,
-    text: &'a Option<Bound<'_, PyString>>,
+    text: Option<&'a Bound<'_, PyString>>,
 ) -> Option<&'a str> {
     if let Some(text) = text {
         return Some(match text.to_string_lossy() {
@@ -96,8 +96,11 @@ impl Part for DictUser<'_, '_> {
         let found = found.filter(|value| !value.is_none());
         match (name, found) {
             ("anonymous", found) => {
-                let anonymous = found
-                    .is_some_and(|value| value.cast_exact::<PyBool>().is_ok_and(|b| b.is_true()));
+                let anonymous = found.is_some_and(|value| {
+                    value
+                        .cast_exact::<PyBool>()
+                        .is_ok_and(PyBoolMethods::is_true)
+                });
                 then(Some(Operand::Bool(anonymous)))
             }
             (_, None) => then(None),
@@ -206,7 +209,7 @@ pub fn context_from_dict(dict: &Bound<'_, PyDict>) -> PyContext {
 /// An old-style user as a context.
 pub fn context_from_user(dict: &Bound<'_, PyDict>) -> PyContext {
     let (mut holder, text) = (None, text_key(dict));
-    match key_of(dict, &mut holder, &text) {
+    match key_of(dict, &mut holder, text.as_ref()) {
         Some(key) => PyContext::new(Context::new(vec![Individual::user(parts_of_user(
             dict, key,
         ))])),

@@ -280,7 +280,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
     }
 }
 
-/// serde_json's message may quote a value of the data, which could be anything: only types and places are told.
+/// The parser's message may quote a value of the data, which could be anything: only types and places are told.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(", expected ") {

@@ -69,12 +69,11 @@ impl Snapshot {
                 let mut next_slot = self.next_slot;
                 if let Entry::Live(flag) = &mut item.entry {
                     // A changed flag keeps its slot, so that tables beside the snapshot stay as small as it is.
-                    flag.slot = match self.flags.get(&item.key) {
-                        Some(Entry::Live(old)) => old.slot,
-                        _ => {
-                            next_slot += 1;
-                            self.next_slot
-                        }
+                    flag.slot = if let Some(Entry::Live(old)) = self.flags.get(&item.key) {
+                        old.slot
+                    } else {
+                        next_slot += 1;
+                        self.next_slot
                     };
                 }
                 Applied::New(Snapshot {
