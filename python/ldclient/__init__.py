@@ -133,7 +133,7 @@ def variation(key: str, *arguments: Any, **named: Any) -> Any:
     False
     """
     if len(arguments) == 2 and not named:
-        return get().variation(key, *arguments)
+        return get().variation(key, arguments[0], arguments[1])
     if len(arguments) + len(named) > 1 or named.keys() - {"default"}:
         raise TypeError("variation() takes (key, default) or (key, user, default)")
     default = named["default"] if named else arguments[0] if arguments else None

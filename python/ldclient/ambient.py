@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from ._ldclient import _User
+
 __all__ = ["anonymous_user", "current", "use"]
 
 
@@ -24,7 +26,7 @@ class _Frame:
 
     __slots__ = ("outer", "user")
 
-    def __init__(self, user: object, outer: _Frame | None) -> None:
+    def __init__(self, user: _User | None, outer: _Frame | None) -> None:
         self.user = user
         self.outer = outer
 
@@ -51,10 +53,10 @@ class use:  # noqa: N801 - it reads as a verb: `with use(user):`
 
     __slots__ = ("_user",)
 
-    def __init__(self, user: object) -> None:
+    def __init__(self, user: _User | None) -> None:
         self._user = user
 
-    def __enter__(self) -> object:
+    def __enter__(self) -> _User | None:
         _frame.set(_Frame(self._user, _frame.get()))
         return self._user
 
@@ -66,7 +68,7 @@ class use:  # noqa: N801 - it reads as a verb: `with use(user):`
             _frame.set(frame.outer)
 
 
-def current() -> object | None:
+def current() -> _User | None:
     """Returns the ambient user of this thread or task, or None outside every :class:`use` block. Never raises."""
     frame = _frame.get()
     return None if frame is None else frame.user

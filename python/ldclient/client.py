@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._ldclient import _User
+
 __all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
 
 # Longer than this a start blocks whatever supervises the process.
@@ -79,12 +81,12 @@ class LDClient(_ldclient.Client):
         """The SDK key (releases before 2.0); '' when there is none."""
         return self._config.sdk_key
 
-    def toggle(self, key: str, context: object, default: Any = False) -> Any:
+    def toggle(self, key: str, context: _User | None, default: Any = False) -> Any:
         """Does what ``variation`` does, with the default False. Deprecated since 2.0: call ``variation``."""
         _deprecated("toggle")
         return self.variation(key, context, default)
 
-    def get_flag(self, key: str, context: object, default: Any = False) -> Any:
+    def get_flag(self, key: str, context: _User | None, default: Any = False) -> Any:
         """Does what ``variation`` does, with the default False. Deprecated since 2.0: call ``variation``."""
         _deprecated("get_flag")
         return self.variation(key, context, default)

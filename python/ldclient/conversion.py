@@ -23,7 +23,10 @@ Nothing here is imported before a value of such a type is met.
 from __future__ import annotations
 
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["plain"]
 
@@ -39,11 +42,12 @@ def plain(value: object) -> object:
     # numpy's scalars and arrays, without importing numpy: they have both of these.
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         return value.tolist()
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, (Sequence, Set)):
+    if isinstance(value, (Sequence, AbstractSet)):
         return list(value)
     raise TypeError(f"a value of type {type(value).__qualname__} cannot be sent")
 

@@ -62,6 +62,19 @@ impl EvaluationDetail {
         }
     }
 
+    /// `EvaluationDetail[bool]`, for annotations.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        class
+            .py()
+            .import("types")?
+            .getattr("GenericAlias")?
+            .call1((class, item))
+    }
+
     /// The value: one of the flag's variations, or the default.
     #[getter]
     fn value(&self, py: Python<'_>) -> Py<PyAny> {
