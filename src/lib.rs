@@ -1,4 +1,64 @@
-//! Skeleton; the architecture page comes with the last part.
+//! # The architecture
+//!
+//! **Flags arrive, are compiled once into an immutable snapshot, and are read by an evaluator that never waits; what was
+//! evaluated is counted in place and delivered by one background thread.** Everything else hangs off that line.
+//!
+//! ```text
+//! source ─► store ─► evaluation ─► events ─► sender
+//! ```
+//!
+//! ## Folders, in the order of their layers
+//!
+//! A folder uses itself and those above it in this list (`tests/rust/layers.rs` checks that).
+//!
+//! - [`model`]: flags, segments, contexts, values, attribute references. Data only, compiled when it arrives.
+//! - [`evaluation`]: flag, context and look-up in, outcome out. Pure. `mod.rs` reads in the order of evaluation; one file
+//!   a question. Declares the traits that it needs (`Lookup`, `Recorder`, `BigSegments`, `Subject`).
+//! - [`store`]: the snapshot (sharded tables, versions, tombstones) and the changes that lead from one to the next.
+//! - [`transport`]: the only HTTP: agent, certificates, proxies, time-outs; the back-off policy and the framing of event
+//!   streams, both pure.
+//! - [`events`]: what happened, counted and buffered under one short lock; the gate that every context passes on its way
+//!   out; the thread that delivers.
+//! - [`source`]: streaming, polling, files. Each ends in "here is a change" and a status.
+//! - [`client`]: joins the parts: settings, the state of all flags, life cycle (start, fork, close), log lines, figures.
+//! - `python` (feature `python`): the boundary. The only folder that knows pyo3.
+//!
+//! ## What always holds
+//!
+//! 1. `model` and `evaluation` do no I/O, read no clock, start no thread, write no log. Time and randomness are arguments.
+//! 2. Evaluation answers for every input. Malformed data is a reason in the answer, never a panic and never an exception.
+//! 3. One evaluation reads one snapshot.
+//! 4. Flags are compiled when they arrive: patterns, dates, versions, sets of keys, attribute paths. Evaluation parses
+//!    nothing of a flag. One bad flag harms no other flag: it is kept as its own error.
+//! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O.
+//! 6. A client has at most two native threads (`ld-source`, `ld-events`), with small stacks, stopped and joined within a
+//!    deadline; a process has at most one look-up thread where the system's resolver hangs. It holds nothing of a client.
+//! 7. Native threads never touch the interpreter. What must reach Python (log lines) is queued; a Python thread that the
+//!    next API call starts drains it and ends.
+//! 8. A fork is noticed by a mark that reads 0 in a process that has not adopted what it inherited (`client::fork`). The
+//!    next call abandons the inherited runtime without touching its locks, keeps the snapshot and starts afresh.
+//! 9. A full buffer drops, counts and warns once. accepted = sent + dropped(reason) + pending, always.
+//! 10. A value that cannot be sent costs that attribute, with one warning that names it, never another event.
+//! 11. Private attributes pass one gate that every kind of event is built through (`events::redaction`).
+//! 12. The SDK key appears in no log line, repr, error or event. The service's protocol wants it in one header, and its
+//!     last six characters in diagnostic events.
+//! 13. `unsafe` is denied except in `client/fork.rs`.
+//! 14. An evaluation writes no page of the snapshot: values own what they hold, without shared counts; counters and sets of
+//!     seen contexts are tables beside it, indexed by a flag's slot.
+//!
+//! ## The hot path
+//!
+//! `client.variation(key, user, default)` is a native method, reached without a Python frame in between. It takes the
+//! current snapshot (one atomic load, which also tells whether the process was forked), finds the flag (one hash), evaluates
+//! it, adds one to a counter and looks the context's key up in the set of seen ones (one uncontended lock), and returns a
+//! Python object. It allocates nothing in Rust and reads no clock. A dict user is read in place: evaluation asks it only for
+//! the attributes that clauses name; it is converted whole only for an event that carries it.
+//!
+//! ## Seams
+//!
+//! - `source::Sink` takes changes, full or single: a source that delivers change sets with a selector fits it.
+//! - `evaluation::BigSegments` and `store::Change` are where big segment stores and persistent stores join.
+//! - A snapshot is a value: it can be written and read back.
 
 pub mod client;
 pub mod evaluation;

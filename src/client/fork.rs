@@ -8,11 +8,12 @@
     reason = "mmap, madvise and pthread_atfork have no safe form"
 )]
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Filled at import, before there is any thread that could be inside it at a fork.
-static MARK: OnceLock<&'static AtomicU64> = OnceLock::new();
+use once_cell::race::OnceRef;
+
+/// Filled at import. A cell whose filling a fork cannot leave half done, unlike one that other threads wait for.
+static MARK: OnceRef<'static, AtomicU64> = OnceRef::new();
 static FALLBACK: AtomicU64 = AtomicU64::new(0);
 /// Inherited, so that numbers grow along a line of forks.
 static LAST: AtomicU64 = AtomicU64::new(0);
@@ -25,7 +26,7 @@ pub fn install() {
 /// The number of this process in its line of forks. It changes exactly when the process is a new one.
 #[inline]
 pub fn generation() -> u64 {
-    let mark = *MARK.get_or_init(mark);
+    let mark = MARK.get_or_init(mark);
     match mark.load(Ordering::Acquire) {
         0 => adopt(mark),
         generation => generation,
