@@ -175,6 +175,8 @@ class SharedClient:
 
     def _publish(self) -> None:
         self.ready = self._serving if self._candidate is None else None
+        if self._serving is not None:
+            self._serving._replacement = self._candidate
 
     def _take_all(self) -> list[LDClient]:
         taken = [client for client in (self._serving, self._candidate) if client is not None]

@@ -42,6 +42,8 @@ class LDClient(_ldclient.Client):
     """
 
     _config: Config
+    # The client that will take this one's place once it has flags, after a new key or Config was assigned.
+    _replacement: LDClient | None = None
 
     def __new__(cls, *_arguments: Any, **_named: Any) -> Self:
         return super().__new__(cls)
@@ -90,6 +92,16 @@ class LDClient(_ldclient.Client):
         """Does what ``variation`` does, with the default False. Deprecated since 2.0: call ``variation``."""
         _deprecated("get_flag")
         return self.variation(key, context, default)
+
+    def stats(self) -> dict[str, Any]:
+        """Returns how the client is doing: see the README for the members.
+
+        ``replacement`` is None, or the state of the client that takes this one's place once it has flags.
+        """
+        stats = super().stats()
+        replacement = self._replacement
+        stats["replacement"] = None if replacement is None else replacement.stats()["state"]
+        return stats
 
     def add_hook(self, hook: object) -> NoReturn:
         """Raises ValueError: hooks come with a later release."""

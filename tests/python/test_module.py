@@ -428,6 +428,20 @@ def test_the_old_client_serves_until_the_new_one_has_data(stand_ins: list[StandI
     assert old.closed.wait(DEADLINE)
 
 
+def test_stats_show_the_client_that_is_on_its_way(tmp_path: Path) -> None:
+    flags = tmp_path / "flags.json"
+    flags.write_text('{"flagValues": {"a": 1}}', encoding="utf-8")
+    module.start_wait = 5
+    module.config = Config("key", update_processor_class=Files.new_data_source(paths=[str(flags)]), send_events=False)
+    assert get().variation("a", USER, 0) == 1
+    assert get().stats()["replacement"] is None
+    module.start_wait = 0
+    nowhere = Files.new_data_source(paths=[str(tmp_path / "missing.json")])
+    module.config = Config("key", update_processor_class=nowhere, send_events=False)
+    assert get().variation("a", USER, 0) == 1
+    assert get().stats()["replacement"] == "INITIALIZING"
+
+
 def test_a_change_waits_at_most_start_wait(stand_ins: list[StandIn]) -> None:
     module.sdk_key = "key"
     get()
