@@ -177,6 +177,8 @@ impl Client {
         if live.generation != generation {
             return;
         }
+        // Before the data can be seen, so that who finds flags finds the status that goes with them.
+        live.runtime.data_is_good();
         if let Applied::New(snapshot) = live.snapshot.apply(change) {
             let next = Live {
                 generation,

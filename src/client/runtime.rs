@@ -158,9 +158,14 @@ impl Runtime {
             .wait_timeout_while(has_data, timeout, |has_data| !*has_data);
     }
 
+    /// Notes that the source told something that can be used, or confirmed what is known.
+    pub(super) fn data_is_good(&self) {
+        self.last_data_ms.store(now_ms(), Ordering::Relaxed);
+        self.set_status(State::Valid, None);
+    }
+
     pub(super) fn data_arrived(&self) {
         self.updates.fetch_add(1, Ordering::Relaxed);
-        self.last_data_ms.store(now_ms(), Ordering::Relaxed);
         *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.data.notify_all();
     }
@@ -229,12 +234,9 @@ impl Sink for ClientSink {
     }
 
     fn status(&self, state: State, error: Option<ErrorInfo>) {
-        self.with_runtime(|runtime| {
-            if state == State::Valid {
-                // A poll that found nothing new confirms the data, too.
-                runtime.last_data_ms.store(now_ms(), Ordering::Relaxed);
-            }
-            runtime.set_status(state, error);
+        self.with_runtime(|runtime| match state {
+            State::Valid => runtime.data_is_good(),
+            state => runtime.set_status(state, error),
         });
     }
 
