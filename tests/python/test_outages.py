@@ -125,7 +125,7 @@ def test_polling_asks_with_the_etag_and_keeps_its_flags() -> None:
         until(lambda: client.variation("a", USER, 0), 2)
 
 
-@pytest.mark.parametrize("fault", ["garbage", "half_chunk", "refuse"])
+@pytest.mark.parametrize("fault", ["garbage", "not_http", "refuse"])
 def test_a_poll_that_brings_bad_data_changes_nothing_and_the_next_one_is_read(fault: str) -> None:
     flags = {"a": constant_flag("a", 1)}
     with StandIn(flags) as service, client_of(service, stream=False, poll_interval=1) as client:
