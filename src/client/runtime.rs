@@ -1,8 +1,8 @@
 //! What a client has in one process: the source's thread, the events' thread, and what they tell.
 //! After a fork the child makes a new one and never touches or drops the inherited one.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::logs::{LogQueue, Record};
@@ -16,7 +16,8 @@ use crate::transport::{Http, lookups_running};
 /// Threads, counters and logs of a client in one process.
 pub struct Runtime {
     generation: u64,
-    started: AtomicBool,
+    /// Done when the threads are there, or never will be.
+    started: Once,
     events: OnceLock<Events>,
     source: OnceLock<Source>,
     logs: Arc<LogQueue>,
@@ -62,7 +63,7 @@ impl Runtime {
     pub(super) fn new(generation: u64) -> Runtime {
         Runtime {
             generation,
-            started: AtomicBool::new(false),
+            started: Once::new(),
             events: OnceLock::new(),
             source: OnceLock::new(),
             logs: Arc::new(LogQueue::default()),
@@ -76,11 +77,16 @@ impl Runtime {
         }
     }
 
-    /// Starts the threads; only the first call does. What cannot be started is logged: evaluation goes on without.
+    /// Starts the threads; only the first call does, and others wait until it has. What cannot be started is logged:
+    /// evaluation goes on without.
     pub(super) fn start(&self, settings: &Settings, client: &Weak<Client>) {
-        if settings.offline || self.started.swap(true, Ordering::AcqRel) {
-            return;
+        if !settings.offline {
+            self.started
+                .call_once_force(|_| self.start_threads(settings, client));
         }
+    }
+
+    fn start_threads(&self, settings: &Settings, client: &Weak<Client>) {
         let log: Arc<dyn Log> = self.logs.clone();
         let http = |what: &str| match Http::new(&settings.transport) {
             Ok(http) => Some(http),
@@ -138,7 +144,31 @@ impl Runtime {
         self.logs.take()
     }
 
-    pub(super) fn stop(&self, end: Instant) -> bool {
+    /// Whether it belongs to this process. One that does not must not even be dropped.
+    pub fn is_of_this_process(&self) -> bool {
+        self.generation == super::fork::generation()
+    }
+
+    /// Ends the threads without waiting for them; what waits is sent.
+    pub(super) fn leave(&self) {
+        self.started.call_once_force(|_| ());
+        if let Some(source) = self.source.get() {
+            source.stop(Duration::ZERO);
+        }
+        self.events.get().into_iter().for_each(Events::leave);
+        self.set_status(State::Off, None);
+    }
+
+    /// Whether nothing of it runs or waits any more, after it was left.
+    pub fn has_left(&self) -> bool {
+        let source = self.source.get().is_none_or(|s| s.stop(Duration::ZERO));
+        source && self.events.get().is_none_or(Events::has_ended)
+    }
+
+    /// Sends what waits and ends the threads, until the given moment; tells whether that was done in time.
+    pub fn stop(&self, end: Instant) -> bool {
+        // A start on another thread comes first; one that comes later starts nothing.
+        self.started.call_once_force(|_| ());
         // The source ends first: its sockets close at once, and the rest of the time belongs to the events.
         let source = self
             .source

@@ -673,7 +673,7 @@ impl PyClient {
             if py.detach(|| client.wait_for_initialization(left.min(SLICE))) {
                 return Ok(true);
             }
-            if left.is_zero() {
+            if left.is_zero() || client.is_closed() {
                 return Ok(false);
             }
             py.check_signals()?;
@@ -730,6 +730,15 @@ impl PyClient {
         let client = self.client()?;
         let live = Self::live(py, client);
         super::stats::to_dict(py, &live.runtime.stats(live.snapshot.size()), client)
+    }
+}
+
+/// Nobody holds the client any more. Not left to the last owner of the inner one: that may be a background thread.
+impl Drop for PyClient {
+    fn drop(&mut self) {
+        if let Some(opened) = self.opened.get() {
+            registry::leave(&opened.client);
+        }
     }
 }
 
