@@ -35,7 +35,7 @@ def start() -> Iterator[Callable[..., Any]]:
     started: list[LDClient] = []
 
     def client(service: StandIn, sdk_key: str = "sdk-key", *, start_wait: float = 10, **options: Any) -> LDClient:
-        uris = {name: service.uri for name in ("base_uri", "stream_uri", "events_uri")}
+        uris = dict.fromkeys(("base_uri", "stream_uri", "events_uri"), service.uri)
         usual: dict[str, Any] = {**uris, "flush_interval": 3600, "diagnostic_opt_out": True}
         started.append(LDClient(Config(sdk_key, **{**usual, **options}), start_wait))
         return started[-1]
