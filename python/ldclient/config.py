@@ -193,7 +193,8 @@ class Config:
     :param application: ``{"id": ..., "version": ...}``
     :param enable_event_compression: send events gzipped
     :param omit_anonymous_contexts: leave anonymous contexts out of index and identify events
-    :param payload_filter_key: receive only the flags of this filter
+    :param payload_filter_key: receive only the flags of this filter. One with characters that no key has is discarded
+        with a warning
     :raises TypeError: a value has the wrong type, or there is no such option
     :raises ValueError: a value is out of range
 
@@ -295,7 +296,7 @@ class Config:
         self._wrapper_name = _values.text("wrapper_name", get("wrapper_name"))
         self._wrapper_version = _values.text("wrapper_version", get("wrapper_version"))
         self._application = _values.application(get("application"))
-        self._payload_filter_key = _values.text("payload_filter_key", get("payload_filter_key"))
+        self._payload_filter_key = _values.filter_key(get("payload_filter_key"))
         self._http = _http(given)
         self._big_segments = _instance("big_segments", get("big_segments"), BigSegmentsConfig) or BigSegmentsConfig()
         self._hooks = _values.sequence("hooks", get("hooks"))
