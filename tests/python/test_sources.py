@@ -65,19 +65,19 @@ def test_a_stream_puts_patches_and_deletes(service: StandIn, start: Start) -> No
 
 
 def test_polling_asks_with_the_etag_of_the_last_answer(service: StandIn, start: Start) -> None:
-    client = start(service, stream=False, poll_interval=1, payload_filter_key="a/b c")
+    client = start(service, stream=False, poll_interval=1, payload_filter_key="a.b-c_1")
     first, second = service.wait_for_requests("/sdk/latest-all", 2)[:2]
     assert first.headers["If-None-Match"] is None
     assert second.headers["If-None-Match"]
-    assert first.query == second.query == {"filter": "a/b c"}
+    assert first.query == second.query == {"filter": "a.b-c_1"}
     service.put(constant_flag(FLAG, "new"))
     until(lambda: client.variation(FLAG, USER, None) == "new", "the new value")
     assert state(client) == "VALID"
 
 
 def test_a_stream_asks_for_its_filter(service: StandIn, start: Start) -> None:
-    start(service, payload_filter_key="aé&b")
-    assert service.requests_to("/all")[0].query == {"filter": "aé&b"}
+    start(service, payload_filter_key="a.b-c_1")
+    assert service.requests_to("/all")[0].query == {"filter": "a.b-c_1"}
 
 
 def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
