@@ -306,7 +306,7 @@ fn add_custom(custom: &Bound<'_, PyDict>, parts: &mut Parts) {
         }
         match from_python(&value) {
             Ok(Value::Null) => {}
-            Ok(value) => parts.attributes.push((name.into(), value)),
+            Ok(value) => parts.attributes.push((name, value)),
             Err(why) => warn::attribute_not_sent(py, &name, &why),
         }
     }

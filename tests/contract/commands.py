@@ -8,6 +8,7 @@ from typing import Any
 
 from callbacks import answer_of, context_of, migration_step, on_change, on_value_change
 from configuration import config_of, start_wait_of
+
 from ldclient import Context, LDClient
 from ldclient.migrations import ExecutionOrder, MigratorBuilder, Operation, Stage
 
