@@ -119,9 +119,17 @@ impl PyContext {
     }
 
     /// A context from an old-style user: a dict with a `key`, built-in attributes and `custom`.
+    ///
+    /// A value of the wrong type is converted or left out with a warning, as where a dict is given as a user. With
+    /// `strict` it makes the context invalid instead; a key that is not text is such a value.
     #[staticmethod]
-    fn from_user(user: &Bound<'_, PyDict>) -> PyContext {
-        super::user::context_from_user(user)
+    #[pyo3(signature = (user, *, strict = false))]
+    fn from_user(user: &Bound<'_, PyDict>, strict: bool) -> PyContext {
+        if strict {
+            super::user::context_from_typed_user(user)
+        } else {
+            super::user::context_from_user(user)
+        }
     }
 
     /// A builder for a context with this key.

@@ -99,7 +99,7 @@ class ClientUnderTest:
         except ValueError as error:
             return {"error": str(error)}
         if isinstance(given, dict) and "kind" not in given:
-            return _context_answer(Context.from_user(given))
+            return _context_answer(Context.from_user(given, strict=True))
         return _context_answer(Context.from_dict(given))
 
     def _context_comparison(self, parameters: _Json) -> _Json:
