@@ -61,7 +61,7 @@ impl PyClient {
     /// What to answer from now; sees to it that waiting log lines reach Python.
     fn live(py: Python<'_>, client: &Client) -> Guard<Arc<Live>> {
         let live = client.live();
-        if live.runtime.has_logs() {
+        if live.runtime.has_logs() | client.watch_big_segments(&live) {
             start_drain(py);
             // Python ran: it may have forked.
             return client.live();
@@ -308,8 +308,10 @@ impl PyClient {
         let defaults = defaults
             .transpose()
             .map_err(|_| PyValueError::new_err("defaults must be a dict"))?;
+        let client = Client::open(settings);
+        Self::live(py, &client);
         let opened = Opened {
-            client: Client::open(settings),
+            client,
             defaults: defaults.map(Bound::unbind),
         };
         registry::add(&opened.client);
@@ -722,6 +724,7 @@ impl PyClient {
         };
         let (client, timeout) = (opened.client.clone(), seconds(timeout)?);
         py.detach(|| client.close(timeout));
+        client.stop_big_segments();
         drain(py)
     }
 

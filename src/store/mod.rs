@@ -1,10 +1,12 @@
 //! The flags and segments that are known: one immutable snapshot, and the changes that lead from it to the next.
 //! Where changes come from is `source`'s question; who holds the current snapshot is `client`'s.
 
+mod big_segments;
 mod change;
 mod snapshot;
 mod table;
 
+pub use big_segments::{BigSegmentStore, StoreFailure, context_hash};
 pub use change::{Change, DataError, DataKind};
 pub use snapshot::{Applied, Snapshot};
 pub use table::{Entry, Item, Table};
