@@ -61,7 +61,11 @@ impl PyClient {
     /// What to answer from now; sees to it that waiting log lines reach Python.
     fn live(py: Python<'_>, client: &Client) -> Guard<Arc<Live>> {
         let live = client.live();
-        if live.runtime.has_logs() | client.watch_big_segments(&live) {
+        if client.watch_big_segments(&live) {
+            // Python ran: it may have forked.
+            return Self::live(py, client);
+        }
+        if live.runtime.has_logs() {
             start_drain(py);
             // Python ran: it may have forked.
             return client.live();
@@ -308,10 +312,8 @@ impl PyClient {
         let defaults = defaults
             .transpose()
             .map_err(|_| PyValueError::new_err("defaults must be a dict"))?;
-        let client = Client::open(settings);
-        Self::live(py, &client);
         let opened = Opened {
-            client,
+            client: Client::open(settings),
             defaults: defaults.map(Bound::unbind),
         };
         registry::add(&opened.client);
@@ -320,6 +322,7 @@ impl PyClient {
                 "the client was initialized already",
             ));
         }
+        Self::live(py, self.client()?);
         self.wait_for_initialization(py, start_wait)?;
         drain(py)
     }

@@ -95,7 +95,7 @@ pub fn close_all(py: Python<'_>, timeout: f64) {
             runtime.stop(end);
         }
     });
-    for client in &clients {
+    for client in clients.iter().filter(|client| client.live_here().is_some()) {
         client.stop_big_segments();
     }
 }
