@@ -3,10 +3,13 @@
 
 mod big_segments;
 mod change;
+mod persistent;
+pub mod redis;
 mod snapshot;
 mod table;
 
 pub use big_segments::{BigSegmentStore, StoreFailure, context_hash};
 pub use change::{Change, DataError, DataKind};
+pub use persistent::{PersistentStore, StoreError, Texts};
 pub use snapshot::{Applied, Snapshot};
 pub use table::{Entry, Item, Table};
