@@ -19,7 +19,7 @@ use super::memberships::Memberships;
 use super::{Client, Live};
 use crate::evaluation::{self, BigSegmentsStatus, Membership};
 use crate::events::log::Level;
-use crate::store::{BigSegmentStore, StoreFailure, context_hash};
+use crate::store::{BigSegmentStore, StoreError, context_hash};
 
 /// How long a thread waits for the one that asks for the state of the store, before it goes on without.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -242,13 +242,13 @@ impl Client {
     }
 
     /// Logs that the store fails, when it did not before; and that it answers again.
-    fn tell(&self, asked: Asked, failure: Option<&StoreFailure>) {
+    fn tell(&self, asked: Asked, failure: Option<&StoreError>) {
         // Python may have run, and forked: the log of this process.
         let live = self.live();
         let was = live.runtime.big_segments.failing[asked as usize]
             .swap(failure.is_some(), Ordering::AcqRel);
         match (was, failure) {
-            (false, Some(StoreFailure(why))) => {
+            (false, Some(StoreError(why))) => {
                 let what = match asked {
                     Asked::Membership => {
                         "a membership; evaluations go on without, with the status STORE_ERROR"

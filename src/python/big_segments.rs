@@ -12,19 +12,35 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString};
 
 use super::convert::type_name;
+use super::redis_big_segments::PyRedisBigSegments;
 use crate::client::{BigSegmentStoreStatus, Client, Watcher};
 use crate::evaluation::Membership;
-use crate::store::{BigSegmentStore, StoreFailure};
+use crate::store::{BigSegmentStore, StoreError};
 
 /// How many characters of an error are told at most.
 const LONGEST: usize = 300;
 
 /// The store that `BigSegmentsConfig` holds.
 pub fn store(object: &Bound<'_, PyAny>) -> Box<dyn BigSegmentStore> {
+    if let Some(native) = native(object) {
+        return native;
+    }
     Box::new(PythonStore {
         store: object.clone().unbind(),
         stopped: AtomicBool::new(false),
     })
+}
+
+/// The native store behind the object. One of a subclass is asked by its methods, which may be its own.
+fn native(object: &Bound<'_, PyAny>) -> Option<Box<dyn BigSegmentStore>> {
+    let native = object.getattr(intern!(object.py(), "_native")).ok()?;
+    let native = native.cast_into::<PyRedisBigSegments>().ok()?;
+    let module = object
+        .py()
+        .import("ldclient.integrations._big_segments")
+        .ok()?;
+    let class = module.getattr("RedisBigSegmentStore").ok()?;
+    class.is(object.get_type()).then(|| native.get().store())
 }
 
 /// The status provider of a client.
@@ -39,7 +55,7 @@ struct PythonStore {
 }
 
 impl BigSegmentStore for PythonStore {
-    fn membership(&self, context_hash: &str) -> Result<Option<Membership>, StoreFailure> {
+    fn membership(&self, context_hash: &str) -> Result<Option<Membership>, StoreError> {
         attached(|py| {
             let answer = self.store.bind(py).call_method1(
                 intern!(py, "get_membership"),
@@ -71,7 +87,7 @@ impl BigSegmentStore for PythonStore {
         })
     }
 
-    fn last_updated_ms(&self) -> Result<Option<i64>, StoreFailure> {
+    fn last_updated_ms(&self) -> Result<Option<i64>, StoreError> {
         attached(|py| {
             let answer = self
                 .store
@@ -107,7 +123,7 @@ impl BigSegmentStore for PythonStore {
             let stop = self.store.bind(py).getattr(intern!(py, "stop"))?;
             stop.call0().map(|_| Ok(()))
         });
-        if let Err(StoreFailure(why)) = stopped {
+        if let Err(StoreError(why)) = stopped {
             Python::attach(|py| {
                 super::warn::once(py, "big segment store stop", || {
                     format!("The Big Segment store could not be stopped: {why}")
@@ -119,12 +135,12 @@ impl BigSegmentStore for PythonStore {
 
 /// Calls into Python; an error is the store's failure.
 fn attached<T>(
-    call: impl FnOnce(Python<'_>) -> PyResult<Result<T, StoreFailure>>,
-) -> Result<T, StoreFailure> {
+    call: impl FnOnce(Python<'_>) -> PyResult<Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     Python::attach(|py| call(py).unwrap_or_else(|error| Err(failure(py, &error))))
 }
 
-fn failure(py: Python<'_>, error: &PyErr) -> StoreFailure {
+fn failure(py: Python<'_>, error: &PyErr) -> StoreError {
     if error.is_instance_of::<PyKeyboardInterrupt>(py) {
         // An evaluation never raises: the interrupt comes again, where the application goes on.
         drop(
@@ -147,11 +163,11 @@ fn failure(py: Python<'_>, error: &PyErr) -> StoreFailure {
         told.truncate(end);
         told.push('…');
     }
-    StoreFailure(told)
+    StoreError(told)
 }
 
-fn not_a(method: &str, wanted: &str, answer: &Bound<'_, PyAny>) -> StoreFailure {
-    StoreFailure(format!(
+fn not_a(method: &str, wanted: &str, answer: &Bound<'_, PyAny>) -> StoreError {
+    StoreError(format!(
         "{method}() returned {}, not {wanted}",
         type_name(answer)
     ))

@@ -14,6 +14,7 @@ mod detail;
 mod flags_state;
 mod flush;
 mod options;
+mod redis_big_segments;
 mod registry;
 mod stats;
 mod user;
@@ -38,6 +39,7 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", options::VERSION)?;
     module.add_class::<client::PyClient>()?;
     module.add_class::<big_segments::BigSegmentWatch>()?;
+    module.add_class::<redis_big_segments::PyRedisBigSegments>()?;
     module.add_class::<context::PyContext>()?;
     module.add_class::<context::PyContextBuilder>()?;
     module.add_class::<context::PyContextMultiBuilder>()?;

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use super::persistent::StoreError;
 use crate::evaluation::Membership;
 
 /// A store of the members of big segments, written by a relay. Asked by many threads at a time.
@@ -13,13 +14,13 @@ pub trait BigSegmentStore: Send + Sync {
     ///
     /// # Errors
     /// It did not answer, or not in a form that can be understood.
-    fn membership(&self, context_hash: &str) -> Result<Option<Membership>, StoreFailure>;
+    fn membership(&self, context_hash: &str) -> Result<Option<Membership>, StoreError>;
 
     /// When it was last brought up to date, in milliseconds since 1970; `None` if it never was.
     ///
     /// # Errors
     /// It did not answer, or not in a form that can be understood.
-    fn last_updated_ms(&self) -> Result<Option<i64>, StoreFailure>;
+    fn last_updated_ms(&self) -> Result<Option<i64>, StoreError>;
 
     /// Runs a short wait for another thread's question to this store. One that is asked through an interpreter lets
     /// that other thread have it meanwhile.
@@ -30,10 +31,6 @@ pub trait BigSegmentStore: Send + Sync {
     /// The client is closed: the store is not asked again and lets go of what it holds. More calls do nothing.
     fn stop(&self) {}
 }
-
-/// Why a store did not answer, for the log. It names no context and no password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreFailure(pub String);
 
 /// The name of a context in a store: all of its key that leaves the process.
 #[must_use]
