@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextvars import ContextVar
 
 from . import logs
 from .interfaces import BigSegmentStoreStatus, BigSegmentStoreStatusProvider
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
     from ._ldclient import BigSegmentWatch
 
-__all__ = ["StatusProvider"]
+__all__ = ["StatusProvider", "depth"]
+
+# In how many calls of a store, one within another, this thread or green thread is. Kept by the native client.
+depth: ContextVar[int] = ContextVar("depth of calls of Big Segment stores", default=0)
 
 
 class StatusProvider(BigSegmentStoreStatusProvider):

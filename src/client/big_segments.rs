@@ -25,9 +25,6 @@ use crate::store::{BigSegmentStore, StoreError, context_hash};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a single wait of those lasts.
 const SLICE: Duration = Duration::from_millis(50);
-/// How many questions for the store's state one thread may be at. More than one are green threads, or a store that asks
-/// its own client.
-const DEEPEST: usize = 16;
 
 /// How a client looks up big segments.
 pub struct BigSegments {
@@ -98,13 +95,6 @@ enum Asked {
     State = 1,
 }
 
-/// Whose turn it is to ask for the state.
-enum Turn {
-    Mine,
-    Anothers,
-    Nobodys,
-}
-
 impl Memory {
     const UNKNOWN: u8 = 0;
     const AVAILABLE: u8 = 2;
@@ -123,17 +113,17 @@ impl Memory {
         })
     }
 
-    fn begin(&self) -> Turn {
+    /// Whether this thread may ask for the state; otherwise another one does.
+    fn begin(&self) -> bool {
         let me = thread::current().id();
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *asking {
             None => *asking = Some((me, 1)),
-            Some((thread, _)) if *thread != me => return Turn::Anothers,
-            Some((_, depth)) if *depth >= DEEPEST => return Turn::Nobodys,
+            Some((thread, _)) if *thread != me => return false,
             // Green threads take turns on one thread: to wait would stop the one that is waited for.
             Some((_, depth)) => *depth += 1,
         }
-        Turn::Mine
+        true
     }
 
     fn end(&self, status: BigSegmentStoreStatus) {
@@ -214,30 +204,26 @@ impl Client {
             if let (false, Some(status)) = (anew, known) {
                 return status;
             }
-            match memory.begin() {
-                Turn::Mine => {
-                    let answer = setup.store.last_updated_ms();
-                    self.tell(Asked::State, answer.as_ref().err());
-                    let status = match answer {
-                        Err(_) => BigSegmentStoreStatus::UNAVAILABLE,
-                        Ok(last) => BigSegmentStoreStatus {
-                            available: true,
-                            stale: is_stale(last, now_ms(), setup.stale_after),
-                        },
-                    };
-                    if live.is_here() {
-                        memory.end(status);
-                    }
-                    return status;
+            if memory.begin() {
+                let answer = setup.store.last_updated_ms();
+                self.tell(Asked::State, answer.as_ref().err());
+                let status = match answer {
+                    Err(_) => BigSegmentStoreStatus::UNAVAILABLE,
+                    Ok(last) => BigSegmentStoreStatus {
+                        available: true,
+                        stale: is_stale(last, now_ms(), setup.stale_after),
+                    },
+                };
+                if live.is_here() {
+                    memory.end(status);
                 }
-                Turn::Anothers if Instant::now() < end => {
-                    setup.store.aside(&mut || memory.wait());
-                    anew = false;
-                }
-                Turn::Anothers | Turn::Nobodys => {
-                    return known.unwrap_or(BigSegmentStoreStatus::UNAVAILABLE);
-                }
+                return status;
             }
+            if Instant::now() >= end {
+                return known.unwrap_or(BigSegmentStoreStatus::UNAVAILABLE);
+            }
+            setup.store.aside(&mut || memory.wait());
+            anew = false;
         }
     }
 
@@ -250,14 +236,15 @@ impl Client {
         match (was, failure) {
             (false, Some(StoreError(why))) => {
                 let what = match asked {
-                    Asked::Membership => {
-                        "a membership; evaluations go on without, with the status STORE_ERROR"
-                    }
-                    Asked::State => "its state; it is asked again",
+                    Asked::Membership => "the segments of a context",
+                    Asked::State => "its state",
                 };
                 live.runtime.log(
                     Level::Error,
-                    format!("The Big Segment store did not answer when asked for {what}: {why}"),
+                    format!(
+                        "The Big Segment store failed when asked for {what} ({why}). Flags are evaluated without, with \
+                         the status STORE_ERROR, and it is asked again."
+                    ),
                 );
             }
             (true, None) => live

@@ -69,13 +69,8 @@ impl Client {
                         flag: &flag.key,
                         prerequisites: Vec::new(),
                     };
-                    let outcome = evaluate(
-                        flag,
-                        subject,
-                        &**snapshot,
-                        Some(&big_segments),
-                        &mut asked,
-                    );
+                    let outcome =
+                        evaluate(flag, subject, &**snapshot, Some(&big_segments), &mut asked);
                     let tracked = flag.track_events
                         || outcome.is_experiment(flag)
                         || flag

@@ -90,13 +90,17 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
             return Some(false);
         };
         let key = part.key();
-        let known = self.memberships.iter().position(|(asked, _)| **asked == *key);
+        let known = self
+            .memberships
+            .iter()
+            .position(|(asked, _)| **asked == *key);
         let index = known.unwrap_or_else(|| {
             // As launchdarkly-server-sdk 9.20: the rules can be asked without a store too.
-            let (membership, status) = self.big_segments.map_or(
-                (None, BigSegmentsStatus::NotConfigured),
-                |store| store.membership(key),
-            );
+            let (membership, status) = self
+                .big_segments
+                .map_or((None, BigSegmentsStatus::NotConfigured), |store| {
+                    store.membership(key)
+                });
             // Only what is asked tells a status: the last one asked is told, even when an earlier key comes up again.
             self.status = Some(status);
             self.memberships.push((key.into(), membership));

@@ -1,15 +1,16 @@
 //! Big segment stores that are Python objects, and the handle by which a Python thread watches one. What their answers
 //! are worth is the client's question; the thread and the listeners are `ldclient._big_segments`'.
 //!
-//! A store in Python is called on the thread that evaluates. Whatever it raises is its failure: an evaluation goes on.
+//! A store in Python is called on the thread that evaluates. Whatever it raises is its failure: an evaluation goes on. So
+//! is asking its own client for what makes the client ask it again, without end: the stack of the thread has one.
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRecursionError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyString};
+use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
 use super::convert::type_name;
 use super::redis_big_segments::PyRedisBigSegments;
@@ -19,16 +20,23 @@ use crate::store::{BigSegmentStore, StoreError};
 
 /// How many characters of an error are told at most.
 const LONGEST: usize = 300;
+/// How many times over a store may be asked by what it asks itself.
+const DEEPEST: u32 = 8;
 
 /// The store that `BigSegmentsConfig` holds.
-pub fn store(object: &Bound<'_, PyAny>) -> Box<dyn BigSegmentStore> {
+pub fn store(object: &Bound<'_, PyAny>) -> PyResult<Box<dyn BigSegmentStore>> {
     if let Some(native) = native(object) {
-        return native;
+        return Ok(native);
     }
-    Box::new(PythonStore {
+    let depth = object
+        .py()
+        .import("ldclient._big_segments")?
+        .getattr("depth")?;
+    Ok(Box::new(PythonStore {
         store: object.clone().unbind(),
+        depth: depth.unbind(),
         stopped: AtomicBool::new(false),
-    })
+    }))
 }
 
 /// The native store behind the object. One of a subclass is asked by its methods, which may be its own.
@@ -51,16 +59,38 @@ pub fn watcher(provider: &Bound<'_, PyAny>) -> Box<dyn Watcher> {
 /// An `ldclient.interfaces.BigSegmentStore`, or whatever has its methods.
 struct PythonStore {
     store: Py<PyAny>,
+    /// How many calls of a store this context of Python is in: a thread, or a green thread.
+    depth: Py<PyAny>,
     stopped: AtomicBool,
+}
+
+impl PythonStore {
+    /// Asks the store by one of its methods.
+    fn ask<'py>(
+        &self,
+        py: Python<'py>,
+        method: &Bound<'py, PyString>,
+        arguments: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let depth = self.depth.bind(py);
+        let deep: u32 = depth.call_method0(intern!(py, "get"))?.extract()?;
+        if deep >= DEEPEST {
+            return Err(PyRecursionError::new_err(
+                "it asked its own client without end",
+            ));
+        }
+        let before = depth.call_method1(intern!(py, "set"), (deep + 1,))?;
+        let answer = self.store.bind(py).call_method1(method, arguments);
+        depth.call_method1(intern!(py, "reset"), (before,))?;
+        answer
+    }
 }
 
 impl BigSegmentStore for PythonStore {
     fn membership(&self, context_hash: &str) -> Result<Option<Membership>, StoreError> {
         attached(|py| {
-            let answer = self.store.bind(py).call_method1(
-                intern!(py, "get_membership"),
-                (PyString::new(py, context_hash),),
-            )?;
+            let hash = PyTuple::new(py, [context_hash])?;
+            let answer = self.ask(py, intern!(py, "get_membership"), hash)?;
             if answer.is_none() {
                 return Ok(Ok(None));
             }
@@ -89,10 +119,7 @@ impl BigSegmentStore for PythonStore {
 
     fn last_updated_ms(&self) -> Result<Option<i64>, StoreError> {
         attached(|py| {
-            let answer = self
-                .store
-                .bind(py)
-                .call_method0(intern!(py, "get_metadata"))?;
+            let answer = self.ask(py, intern!(py, "get_metadata"), PyTuple::empty(py))?;
             if answer.is_none() {
                 return Ok(Ok(None));
             }
@@ -180,8 +207,11 @@ impl Watcher for StatusProvider {
     fn begin(&self, client: Weak<Client>) {
         Python::attach(|py| {
             let watch = BigSegmentWatch { client };
-            let begun = Bound::new(py, watch)
-                .and_then(|watch| self.0.bind(py).call_method1(intern!(py, "_begin"), (watch,)));
+            let begun = Bound::new(py, watch).and_then(|watch| {
+                self.0
+                    .bind(py)
+                    .call_method1(intern!(py, "_begin"), (watch,))
+            });
             if let Err(error) = begun {
                 error.write_unraisable(py, Some(self.0.bind(py)));
             }

@@ -100,7 +100,7 @@ fn big_segments(options: &Options<'_, '_>) -> PyResult<Option<BigSegments>> {
     };
     let given = Options(given);
     Ok(Some(BigSegments {
-        store: big_segments::store(&given.get("store")?),
+        store: big_segments::store(&given.get("store")?)?,
         watcher: big_segments::watcher(&given.get("status_provider")?),
         cache_size: given.count("context_cache_size")?,
         cache_time: given.seconds("context_cache_time")?,

@@ -13,11 +13,7 @@ use crate::store::redis::{RedisConnections, RedisOptions};
 use crate::store::{BigSegmentStore, RedisBigSegments, StoreError};
 
 /// Big segments in Redis.
-#[pyclass(
-    frozen,
-    name = "RedisBigSegments",
-    module = "ldclient._ldclient"
-)]
+#[pyclass(frozen, name = "RedisBigSegments", module = "ldclient._ldclient")]
 pub struct PyRedisBigSegments(Arc<RedisBigSegments>);
 
 impl PyRedisBigSegments {
