@@ -102,7 +102,8 @@ class HTTPConfig:
 class BigSegmentsConfig:
     """Options of Big Segments, for ``Config(big_segments=...)``. Immutable.
 
-    :param store: where the segments' members are looked up; None for nowhere
+    :param store: where the segments' members are looked up, an :class:`ldclient.interfaces.BigSegmentStore`; None for
+        nowhere
     :param context_cache_size: how many contexts' memberships are remembered; default 1000
     :param context_cache_time: seconds for which one is remembered; default 5
     :param status_poll_interval: seconds between two looks at the store's state; default 5
@@ -152,6 +153,18 @@ class BigSegmentsConfig:
     def stale_after(self) -> float:
         """Seconds without an update after which the data counts as out of date."""
         return self._stale_after
+
+    def _options(self) -> dict[str, object] | None:
+        """Returns the options in the form that the native client reads; None without a store."""
+        if self._store is None:
+            return None
+        return {
+            "store": self._store,
+            "context_cache_size": self._context_cache_size,
+            "context_cache_time": float(self._context_cache_time),
+            "status_poll_interval": float(self._status_poll_interval),
+            "stale_after": float(self._stale_after),
+        }
 
     def __eq__(self, other: object) -> bool:
         return self.__dict__ == other.__dict__ if isinstance(other, BigSegmentsConfig) else NotImplemented
@@ -618,7 +631,6 @@ class Config:
             "event_processor_class": self._event_processor_class is not None,
             "event_consumer_class": self._event_consumer_class is not None,
             "feature_requester_class": self._feature_requester_class is not None,
-            "big_segments": self._big_segments.store is not None,
             "hooks": bool(self._hooks),
             "plugins": bool(self._plugins),
             "datasystem_config": self._datasystem_config is not None,
@@ -670,6 +682,7 @@ class Config:
             "cert_file": http.cert_file,
             "disable_ssl_verification": http.disable_ssl_verification,
             "defaults": dict(self._defaults) or None,
+            "big_segments": self._big_segments._options(),
             "instance_id": _random_uuid(),
         }
 

@@ -726,7 +726,8 @@ OPTION_NAMES = (
     "files events_max_pending flush_interval context_keys_capacity context_keys_flush_interval private_attributes "
     "public_attributes all_attributes_private omit_anonymous_contexts enable_event_compression diagnostic_opt_out "
     "diagnostic_recording_interval wrapper_name wrapper_version application_id application_version payload_filter_key "
-    "connect_timeout read_timeout http_proxy ca_certs cert_file disable_ssl_verification defaults instance_id"
+    "connect_timeout read_timeout http_proxy ca_certs cert_file disable_ssl_verification defaults instance_id "
+    "big_segments"
 )
 
 
