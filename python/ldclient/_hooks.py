@@ -132,7 +132,7 @@ def _run(
         if stage not in one.complained:
             one.complained.add(stage)
             logs.logger().error(
-                "The hook %s raised an exception in %s: %s. Evaluations and events are not affected; this is said once.",
+                "The hook %s raised an exception in %s: %s. Evaluations and events are not harmed; this is said once.",
                 name_of(one.hook),
                 stage,
                 describe(error),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._hooks import Registered
     from ._ldclient import _User
     from .hook import Hook
     from .migrations import OpTracker, Stage
