@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from logging import NullHandler as NullHandler
     from typing import Any, overload
 
-    from . import interfaces as interfaces
-    from . import versioned_data_kind as versioned_data_kind
     from . import hook as hook
+    from . import interfaces as interfaces
     from . import migrations as migrations
     from . import plugin as plugin
+    from . import versioned_data_kind as versioned_data_kind
     from .migrations import (
         ExecutionOrder,
         MigrationConfig,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeVar
 
+from ..result import Result
+
 __all__ = [
     "ExecutionOrder",
     "MigrationConfig",
@@ -22,7 +24,6 @@ __all__ = [
 _E = TypeVar("_E", bound=Enum)
 
 
-# Evaluated when the module is imported, where Python 3.10 cannot join these with `|`.
 MigratorFn = Callable[[Any | None], Result]
 """A read or a write of one origin: takes the payload (None if there is none) and returns a :class:`Result`."""
 
