@@ -48,7 +48,10 @@ def track_op(client: LDClient, tracker: object) -> None:
     if isinstance(event, str):
         _tell_once(f"A migration operation was not recorded: {event}.")
         return
-    client._track_migration_op(event.context, event.members(), event.sampling_ratio)
+    try:
+        client._track_migration_op(event.context, event.members(), event.sampling_ratio)
+    except (OverflowError, TypeError, ValueError) as error:
+        _tell_once(f"A migration operation was not recorded: its tracker holds what cannot be sent ({error}).")
 
 
 def _tell_once(message: str) -> None:

@@ -718,10 +718,10 @@ impl PyClient {
         }
         if let Some(hooks) = slf.get().hooks.get() {
             let arguments = (slf, event_name, context, data, metric_value);
-            return hooks
-                .bind(py)
-                .call_method1(intern!(py, "track"), arguments)
-                .map(drop);
+            return match hooks.bind(py).call_method1(intern!(py, "track"), arguments) {
+                Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
+                _ => Ok(()),
+            };
         }
         slf.get().record(
             py,
