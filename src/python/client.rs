@@ -292,7 +292,9 @@ fn hooked<'py>(
     match hooks.call_method1(intern!(py, "evaluate"), arguments) {
         Ok(detail) => Ok(detail.cast_into::<EvaluationDetail>()?),
         Err(error) if error.is_instance_of::<PyException>(py) => {
-            client.get()._evaluate(py, method, key, context, default)
+            let with_reason = method.ends_with("_detail");
+            let (client, wanted) = (client.get(), wanted_by(method));
+            client.detail(py, key, context, default, wanted, with_reason)
         }
         Err(error) => Err(error),
     }

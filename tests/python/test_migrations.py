@@ -285,9 +285,7 @@ def test_without_a_stage_it_is_the_default(client: LDClient, service: StandIn, d
 
 
 @pytest.mark.parametrize("user", [None, {}, 42, Context.create("")])
-def test_without_a_user_it_is_the_default_and_no_event(
-    client: LDClient, service: StandIn, user: Any
-) -> None:
+def test_without_a_user_it_is_the_default_and_no_event(client: LDClient, service: StandIn, user: Any) -> None:
     found, tracker = client.migration_variation("live", user, Stage.SHADOW)
     assert found is Stage.SHADOW
     client.track_migration_op(tracker.operation(Operation.READ).invoked(OLD))
