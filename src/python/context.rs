@@ -36,6 +36,22 @@ impl PyContext {
     }
 }
 
+/// Whom a caller means, as a `Context`: a context as it is, a dict of either form, and an invalid context for all else.
+#[pyfunction]
+pub fn context_of<'py>(user: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyContext>> {
+    if let Ok(context) = user.cast::<PyContext>() {
+        return Ok(context.clone());
+    }
+    let context = match user.cast::<PyDict>() {
+        Ok(dict) if dict.contains("kind").unwrap_or(false) => super::user::context_from_dict(dict),
+        Ok(dict) => super::user::context_from_user(dict),
+        Err(_) => PyContext {
+            context: Err("there is no user or context".into()),
+        },
+    };
+    Bound::new(user.py(), context)
+}
+
 #[pymethods]
 impl PyContext {
     /// The kind of a context whose kind is not given.
