@@ -313,7 +313,7 @@ def test_an_interrupt_while_the_store_is_asked_comes_once_the_evaluation_is_done
     # Where the tests were started in the background the signal is ignored.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the interrupt may arrive just after the call
             client.variation("flag", USER, "default")
             for _ in range(10_000):
                 pass
@@ -630,7 +630,10 @@ class Server:
 
     def command(self, *words: str) -> bytes:
         """Sends one command as a relay would, by the protocol itself; returns the first line of the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), DEADLINE) as connection, connection.makefile("rwb") as f:
+        with (
+            socket.create_connection(("127.0.0.1", self.port), DEADLINE) as connection,
+            connection.makefile("rwb") as f,
+        ):
             answer = b""
             for command in (("AUTH", "a secret"), words):
                 f.write(b"*%d\r\n" % len(command))
@@ -698,7 +701,7 @@ def test_a_native_store_that_a_user_changed_is_asked_by_its_methods(open_client:
         def get_metadata(self) -> BigSegmentStoreMetadata:
             return BigSegmentStoreMetadata(now() + 3_600_000)
 
-        def get_membership(self, context_hash: str) -> dict[str, bool] | None:
+        def get_membership(self, context_hash: str) -> dict[str, bool] | None:  # noqa: ARG002 - the interface's name
             return IN
 
     client = open_client(Changed("redis://127.0.0.1:1", None, {}))
