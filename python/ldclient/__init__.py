@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from logging import NullHandler as NullHandler
     from typing import Any, overload
 
+    from . import interfaces as interfaces
+    from . import versioned_data_kind as versioned_data_kind
+    from .result import Result as Result
+
     # The submodule or the Config in force: see _Package. (The submodule itself can be imported under its full name.)
     config: Any
     log: Logger
@@ -43,11 +47,13 @@ __all__ = [
     "ContextBuilder",
     "ContextMultiBuilder",
     "LDClient",
+    "Result",
     "client",
     "context",
     "evaluation",
     "get",
     "integrations",
+    "interfaces",
     "set_config",
     "set_sdk_key",
     "track",
@@ -65,6 +71,9 @@ __BUILTINS__ = ["key", "ip", "country", "email", "firstName", "lastName", "avata
 
 # Seconds in which the clients that are still open at exit send their last events.
 _CLOSE_AT_EXIT = 2.0
+
+# Submodules that are attributes of the package without an import of their own.
+_IMPORTED_WHEN_ASKED_FOR = frozenset(["interfaces", "versioned_data_kind"])
 
 _state = _SharedClient()
 
@@ -210,6 +219,15 @@ def _submodule(name: str) -> ModuleType:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
+        # What an application may never ask for is imported when it does.
+        if name in _IMPORTED_WHEN_ASKED_FOR:
+            from importlib import import_module
+
+            return import_module(f"{__name__}.{name}")
+        if name == "Result":
+            from .result import Result
+
+            return Result
         # Both need `logging`, which takes longer to import than this package.
         if name == "log":
             return logs.logger()
