@@ -133,10 +133,8 @@ mod tests {
     #[test]
     fn paths_are_split_and_unescaped() {
         let reference = AttributeRef::parse("/a~1b/c~0d/~01").unwrap();
-        assert_eq!(
-            reference.components(),
-            &["a/b".into(), "c~d".into(), "~1".into()]
-        );
+        let expected: [Box<str>; 3] = ["a/b".into(), "c~d".into(), "~1".into()];
+        assert_eq!(reference.components(), &expected);
         assert_eq!(reference.as_str(), "/a~1b/c~0d/~01");
     }
 

@@ -2,9 +2,12 @@
 //! Where changes come from is `source`'s question; who holds the current snapshot is `client`'s.
 
 mod change;
+mod persistent;
+pub mod redis;
 mod snapshot;
 mod table;
 
 pub use change::{Change, DataError, DataKind};
+pub use persistent::{PersistentStore, StoreError, Texts};
 pub use snapshot::{Applied, Snapshot};
 pub use table::{Entry, Item, Table};
