@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from . import _ldclient, _values, ambient, client, context, evaluation, integrations, logs
+from . import _values, ambient, client, context, evaluation, integrations, logs
 from ._shared import SharedClient as _SharedClient
 from .ambient import use
 from .client import LDClient
@@ -68,9 +68,6 @@ __LONG_SCALE__ = float(0xFFFFFFFFFFFFFFF)
 __BASE_TYPES__ = (str, float, int, bool)
 
 __BUILTINS__ = ["key", "ip", "country", "email", "firstName", "lastName", "avatar", "name", "anonymous"]
-
-# Seconds in which the clients that are still open at exit send their last events.
-_CLOSE_AT_EXIT = 2.0
 
 # Submodules that are attributes of the package without an import of their own.
 _IMPORTED_WHEN_ASKED_FOR = frozenset(["interfaces", "versioned_data_kind"])
@@ -238,16 +235,4 @@ if not TYPE_CHECKING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _close_all() -> None:
-    _ldclient.close_all(_CLOSE_AT_EXIT)
-    logs.drain()
-
-
-def _register() -> None:
-    import atexit
-
-    atexit.register(_close_all)
-
-
 sys.modules[__name__].__class__ = _Package
-_register()

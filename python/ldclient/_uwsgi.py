@@ -1,4 +1,8 @@
-"""Tells whether uWSGI lets threads run. Without them flags never arrive, and uWSGI says nothing about it."""
+"""Tells whether uWSGI lets Python threads run. Without them they stand still between requests, and nothing says so.
+
+The client's own threads are native: flags arrive and events leave all the same. What stands still is the thread that
+emits their log lines, and every thread of the application and of other packages.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,8 @@ def check_threads() -> bool:
     if _is_on(_value(options, "enable-threads")) or _count(_value(options, "threads")) > 1:
         return True
     logs.logger().error(
-        "uWSGI runs without threads, so flags are not updated and events are not sent: "
-        "start it with the option enable-threads (or with threads greater than 1)."
+        "uWSGI runs without threads: start it with the option enable-threads (or with threads greater than 1). "
+        "Until then Python threads stand still between requests; log lines of this client come late."
     )
     return False
 

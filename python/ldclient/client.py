@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _ldclient, _uwsgi, _values, logs
+from . import _exit, _ldclient, _uwsgi, _values, logs
 from ._ldclient import FlushResult
 from .config import Config
 from .context import Context
@@ -61,6 +61,7 @@ class LDClient(_ldclient.Client):
         config._refuse_what_is_missing()
         self._config = config
         _uwsgi.check_threads()
+        _exit.arrange()
         if not config.sdk_key and not config.offline:
             logs.logger().warning("Missing or blank sdk_key.")
         if config.offline:

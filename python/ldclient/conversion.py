@@ -28,13 +28,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["plain"]
+__all__ = ["CannotBeSentError", "plain"]
+
+
+class CannotBeSentError(TypeError):
+    """Says why a value cannot be sent, by its type and without anything of the value."""
 
 
 def plain(value: object) -> object:
-    """The JSON-like value to send for ``value``; raises ``TypeError`` saying why it cannot be sent.
+    """The JSON-like value to send for ``value``; raises :class:`CannotBeSentError` if there is none.
 
-    Never changes ``value``.
+    Never changes ``value``. What the value's own methods raise is not caught.
     """
     found, result = _from_known_type(value)
     if found:
@@ -49,7 +53,7 @@ def plain(value: object) -> object:
         return dict(value)
     if isinstance(value, (Sequence, AbstractSet)):
         return list(value)
-    raise TypeError(f"a value of type {type(value).__qualname__} cannot be sent")
+    raise CannotBeSentError(f"a value of type {type(value).__qualname__} cannot be sent")
 
 
 def _from_known_type(value: Any) -> tuple[bool, object]:
@@ -57,7 +61,7 @@ def _from_known_type(value: Any) -> tuple[bool, object]:
         try:
             return True, bytes(value).decode("utf-8")
         except UnicodeDecodeError:
-            raise TypeError("bytes that are not UTF-8 text cannot be sent") from None
+            raise CannotBeSentError("bytes that are not UTF-8 text cannot be sent") from None
     # A value can only be of one of these types if its module is loaded already.
     if (enum := sys.modules.get("enum")) and isinstance(value, enum.Enum):
         return True, value.value

@@ -5,7 +5,8 @@
 //!    process. A fork is noticed by the next call: it keeps the snapshot, abandons the runtime without touching or
 //!    dropping it, and starts a fresh one.
 //! 3. A client that is closed goes on answering from what it knows; it delivers nothing any more.
-//! 4. After any call into Python `live` is asked again: Python may have forked. No lock is held across such a call.
+//! 4. A client that nobody holds any more delivers what waits and ends, in the background.
+//! 5. After any call into Python `live` is asked again: Python may have forked. No lock is held across such a call.
 
 mod answer;
 pub mod fork;
@@ -98,7 +99,8 @@ impl Client {
             snapshot: inherited.snapshot.clone(),
             runtime: Arc::new(Runtime::new(generation)),
         };
-        // Of several threads one wins; the others drop a runtime that was never started.
+        // Of several threads one wins; the others drop a runtime that was never started, and wait for the winner's
+        // start, which waits for nothing, so that what they record is not lost.
         self.live.compare_and_swap(inherited, Arc::new(renewed));
         let live = self.live.load();
         if !self.closed.load(Ordering::Acquire) {
@@ -106,6 +108,13 @@ impl Client {
                 .start(&self.settings, &self.this, live.ready);
         }
         live
+    }
+
+    /// What it is in this process; `None` in a forked one that has not asked it anything yet, which stays as it is.
+    #[must_use]
+    pub fn live_here(&self) -> Option<Guard<Arc<Live>>> {
+        let live = self.live.load();
+        (live.generation == fork::generation()).then_some(live)
     }
 
     /// How it was set up.
@@ -157,9 +166,13 @@ impl Client {
         runtime.stop(end)
     }
 
-    /// Stops the threads without waiting for them: for a client that nobody holds any more.
-    pub fn abandon(&self) {
-        self.close(Duration::ZERO);
+    /// For a client that nobody holds any more: receives no more flags, sends what waits, and ends the threads, all
+    /// without waiting. Returns what [`Runtime::stop`] can be waited for on, unless this process has none.
+    pub fn leave(&self) -> Option<Arc<Runtime>> {
+        self.closed.store(true, Ordering::Release);
+        let live = self.live_here()?;
+        live.runtime.leave();
+        Some(live.runtime.clone())
     }
 
     /// HMAC-SHA256 of the fully qualified key with the SDK key, in hexadecimal: what the JavaScript SDK's secure mode
@@ -187,9 +200,13 @@ impl Client {
     fn publish(&self, generation: u64, mut change: Change) {
         let original = change.original.take();
         let whole = change.is_whole();
-        let Some(runtime) = self.replace(generation, |live| match live.snapshot.apply(change) {
-            Applied::New(snapshot) => Some((Some(snapshot), live.ready || whole)),
-            Applied::Older => None,
+        let Some(runtime) = self.replace(generation, |live| {
+            // Before the data can be seen, so that who finds flags finds the status that goes with them.
+            live.runtime.data_is_good();
+            match live.snapshot.apply(change) {
+                Applied::New(snapshot) => Some((Some(snapshot), live.ready || whole)),
+                Applied::Older => None,
+            }
         }) else {
             return;
         };
@@ -303,11 +320,9 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let live = self.live.load();
-        if live.generation == fork::generation() {
-            live.runtime.stop(Instant::now());
-        } else {
-            std::mem::forget(live.runtime.clone());
+        // Also on the source's own thread, which may have been the last to look at the client.
+        if self.leave().is_none() {
+            std::mem::forget(self.live.load().runtime.clone());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a client has in one process: the source's thread, the events' thread, and what they tell.
 //! After a fork the child makes a new one and never touches or drops the inherited one.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::logs::{LogQueue, Record};
@@ -17,7 +17,8 @@ use crate::transport::{Http, lookups_running};
 /// Threads, counters and logs of a client in one process.
 pub struct Runtime {
     generation: u64,
-    started: AtomicBool,
+    /// Done when the threads are there, or never will be.
+    started: Once,
     events: OnceLock<Events>,
     source: OnceLock<Source>,
     /// The source that took over from the first one.
@@ -70,7 +71,7 @@ impl Runtime {
     pub(super) fn new(generation: u64) -> Runtime {
         Runtime {
             generation,
-            started: AtomicBool::new(false),
+            started: Once::new(),
             events: OnceLock::new(),
             source: OnceLock::new(),
             later: Mutex::new(None),
@@ -88,11 +89,16 @@ impl Runtime {
         }
     }
 
-    /// Starts the threads; only the first call does. What cannot be started is logged: evaluation goes on without.
+    /// Starts the threads; only the first call does, and others wait until it has. What cannot be started is logged:
+    /// evaluation goes on without.
     pub(super) fn start(&self, settings: &Settings, client: &Weak<Client>, ready: bool) {
-        if settings.offline || self.started.swap(true, Ordering::AcqRel) {
-            return;
+        if !settings.offline {
+            self.started
+                .call_once_force(|_| self.start_threads(settings, client, ready));
         }
+    }
+
+    fn start_threads(&self, settings: &Settings, client: &Weak<Client>, ready: bool) {
         let log: Arc<dyn Log> = self.logs.clone();
         let http = |what: &str| match Http::new(&settings.transport) {
             Ok(http) => Some(http),
@@ -202,7 +208,39 @@ impl Runtime {
         self.logs.take()
     }
 
-    pub(super) fn stop(&self, end: Instant) -> bool {
+    /// Whether it belongs to this process. One that does not must not even be dropped.
+    pub fn is_of_this_process(&self) -> bool {
+        self.generation == super::fork::generation()
+    }
+
+    /// Ends the threads without waiting for them; what waits is sent.
+    pub(super) fn leave(&self) {
+        self.started.call_once_force(|_| ());
+        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in self.source.get().into_iter().chain(later.as_ref()) {
+            source.stop(Duration::ZERO);
+        }
+        if let Some(storage) = self.storage.get() {
+            storage.stop(Instant::now());
+        }
+        self.events.get().into_iter().for_each(Events::leave);
+        self.set_status(State::Off, None);
+    }
+
+    /// Whether nothing of it runs or waits any more, after it was left.
+    pub fn has_left(&self) -> bool {
+        let source = self.source.get().is_none_or(|s| s.stop(Duration::ZERO));
+        let stored = self
+            .storage
+            .get()
+            .is_none_or(|storage| storage.stop(Instant::now()));
+        source && stored && self.events.get().is_none_or(Events::has_ended)
+    }
+
+    /// Sends what waits and ends the threads, until the given moment; tells whether that was done in time.
+    pub fn stop(&self, end: Instant) -> bool {
+        // A start on another thread comes first; one that comes later starts nothing.
+        self.started.call_once_force(|_| ());
         // The source ends first: its sockets close at once, and the rest of the time belongs to the events.
         if let Some(source) = &*self.later.lock().unwrap_or_else(PoisonError::into_inner) {
             source.stop(Duration::ZERO);
@@ -229,9 +267,14 @@ impl Runtime {
             .wait_timeout_while(has_data, timeout, |has_data| !*has_data);
     }
 
+    /// Notes that the source told something that can be used, or confirmed what is known.
+    pub(super) fn data_is_good(&self) {
+        self.last_data_ms.store(now_ms(), Ordering::Relaxed);
+        self.set_status(State::Valid, None);
+    }
+
     pub(super) fn data_arrived(&self) {
         self.updates.fetch_add(1, Ordering::Relaxed);
-        self.last_data_ms.store(now_ms(), Ordering::Relaxed);
         *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.data.notify_all();
     }
@@ -322,12 +365,9 @@ impl Sink for ClientSink {
     }
 
     fn status(&self, state: State, error: Option<ErrorInfo>) {
-        self.with_runtime(|runtime| {
-            if state == State::Valid {
-                // A poll that found nothing new confirms the data, too.
-                runtime.last_data_ms.store(now_ms(), Ordering::Relaxed);
-            }
-            runtime.set_status(state, error);
+        self.with_runtime(|runtime| match state {
+            State::Valid => runtime.data_is_good(),
+            state => runtime.set_status(state, error),
         });
     }
 

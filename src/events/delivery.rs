@@ -213,6 +213,11 @@ impl Delivery {
         }
     }
 
+    /// Closes the connections that were kept for the next flush: there is none.
+    pub(super) fn hang_up(&self) {
+        self.sender.post.shut_down();
+    }
+
     /// Nobody misses a diagnostic event, so a failure is no news.
     fn send_diagnostics(&self, body: &[u8]) {
         if self

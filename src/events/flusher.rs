@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{
-    Receiver, RecvTimeoutError, Sender as Channel, bounded, select, unbounded,
+    Receiver, RecvTimeoutError, Sender as Channel, TryRecvError, bounded, select, unbounded,
 };
 
 use super::Settings;
@@ -182,13 +182,7 @@ impl Events {
         reason = "there is nothing more to do either way"
     )]
     pub fn close(&self, deadline: Duration) -> bool {
-        self.recorder.close();
-        drop(
-            self.open
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        self.leave();
         let ended = match self.running.recv_timeout(deadline) {
             Ok(never) => match never {},
             Err(RecvTimeoutError::Disconnected) => true,
@@ -209,6 +203,23 @@ impl Events {
             self.post.shut_down();
         }
         ended
+    }
+
+    /// Begins to close and returns: the thread sends what waits, in its own time, and ends.
+    pub fn leave(&self) {
+        self.recorder.close();
+        drop(
+            self.open
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    /// Whether the thread has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.running.try_recv(), Err(TryRecvError::Disconnected))
     }
 }
 
@@ -267,6 +278,7 @@ impl Flusher {
             }
         }
         self.guarded(|delivery| delivery.flush(Instant::now()));
+        self.guarded(|delivery| delivery.hang_up());
     }
 
     /// A defect costs the events under way, not the thread.

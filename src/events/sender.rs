@@ -38,8 +38,8 @@ pub trait Post: Send + Sync {
     /// In plain words and without secrets, when there was no answer.
     fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String>;
 
-    /// Ends a post under way and fails all later ones, as far as that can be done. Called from another thread, when a
-    /// close has passed its deadline.
+    /// Ends a post under way, fails all later ones, and closes what is kept open, as far as that can be done. Called by
+    /// the flusher when it ends, and from another thread when a close has passed its deadline.
     fn shut_down(&self) {}
 }
 

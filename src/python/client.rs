@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::context::PyContext;
-use super::convert::{from_python, to_python, type_name};
+use super::convert::{from_python, members_of, name_of, to_python, type_name};
 use super::detail::EvaluationDetail;
 use super::flags_state::FeatureFlagsState;
 use super::flush::FlushResult;
@@ -141,7 +141,10 @@ impl PyClient {
             key: &key,
             default: || {
                 default.map_or(Value::Null, |default| {
-                    from_python(default).unwrap_or_default()
+                    from_python(default).unwrap_or_else(|why| {
+                        warn::attribute_not_sent(py, "default", &why);
+                        Value::Null
+                    })
                 })
             },
             with_reason,
@@ -591,7 +594,15 @@ impl PyClient {
                 None
             }
         });
-        let name = event_name.str()?;
+        let Ok(name) = event_name.str() else {
+            warn::once(py, "event name", || {
+                format!(
+                    "An event whose name has no text (type {}) was not recorded.",
+                    type_name(event_name)
+                )
+            });
+            return Ok(());
+        };
         let name = name.to_string_lossy();
         with_caller(
             py,
@@ -673,7 +684,7 @@ impl PyClient {
             if py.detach(|| client.wait_for_initialization(left.min(SLICE))) {
                 return Ok(true);
             }
-            if left.is_zero() {
+            if left.is_zero() || client.is_closed() {
                 return Ok(false);
             }
             py.check_signals()?;
@@ -733,6 +744,15 @@ impl PyClient {
     }
 }
 
+/// Nobody holds the client any more. Not left to the last owner of the inner one: that may be a background thread.
+impl Drop for PyClient {
+    fn drop(&mut self) {
+        if let Some(opened) = self.opened.get() {
+            registry::leave(&opened.client);
+        }
+    }
+}
+
 fn bound(py: Python<'_>, value: bool) -> PyResult<Bound<'_, PyAny>> {
     Ok(value.into_pyobject(py)?.to_owned().into_any())
 }
@@ -742,12 +762,14 @@ fn data_of(data: &Bound<'_, PyAny>) -> Value {
     let py = data.py();
     match data.cast::<PyDict>() {
         Ok(dict) => {
-            let members = dict.iter().filter_map(|(name, value)| {
-                let name = name.str().ok()?.to_string_lossy().into_owned();
-                match from_python(&value) {
-                    Ok(value) => Some((name.into(), value)),
+            let members = members_of(dict).into_iter().flatten();
+            let members = members.filter_map(|(name, value)| {
+                let name = name_of(&name);
+                let told = name.as_ref().map_or("data", |name| name).to_owned();
+                match name.and_then(|name| Ok((name, from_python(&value)?))) {
+                    Ok(member) => Some(member),
                     Err(why) => {
-                        warn::attribute_not_sent(py, &name, &why);
+                        warn::attribute_not_sent(py, &told, &why);
                         None
                     }
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -138,7 +139,12 @@ impl PyContext {
                 parts: part.parts().clone(),
                 allow_empty_key: false,
             },
-            None => PyContextBuilder::new(String::new()),
+            // What such a builder builds is invalid, and says why.
+            None => PyContextBuilder {
+                kind: Some(context.get().kind().into()),
+                parts: Parts::default(),
+                allow_empty_key: false,
+            },
         }
     }
 
@@ -205,7 +211,7 @@ impl PyContext {
             .context
             .as_ref()
             .is_ok_and(|c| c.individuals().iter().any(Individual::anonymous));
-        if this.context.is_ok() && !anonymous {
+        if !anonymous {
             return Ok(slf.clone().unbind());
         }
         let kept = this
@@ -219,7 +225,15 @@ impl PyContext {
     }
 
     /// The value of an attribute by its name; None if there is none.
-    fn get<'py>(&self, py: Python<'py>, attribute: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        attribute: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Ok(attribute) = attribute.cast::<PyString>() else {
+            return Ok(py.None().into_bound(py));
+        };
+        let attribute = &*attribute.to_string_lossy();
         let Some(part) = self.single() else {
             return match attribute {
                 "kind" => Ok(PyString::new(py, self.kind()).into_any()),
@@ -315,10 +329,17 @@ impl PyContext {
         py: Python<'py>,
         attribute: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match attribute.cast::<PyString>() {
-            Ok(name) => self.get(py, name.to_str()?),
-            Err(_) => Ok(py.None().into_bound(py)),
-        }
+        self.get(py, attribute)
+    }
+
+    /// Whether it has a value for the attribute of this name.
+    fn __contains__(&self, attribute: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(!self.get(attribute.py(), attribute)?.is_none())
+    }
+
+    /// Refuses: without this, Python would iterate by `__getitem__`, which has an answer for every index, for ever.
+    fn __iter__(&self) -> PyResult<Py<PyAny>> {
+        Err(PyTypeError::new_err("'Context' object is not iterable"))
     }
 
     fn __repr__(&self) -> String {
@@ -500,7 +521,7 @@ impl PyContextBuilder {
         let Ok(name) = attribute.cast::<PyString>() else {
             return Ok(false);
         };
-        let name = name.to_str()?;
+        let name = &*name.to_string_lossy();
         let value = match from_python(value) {
             Ok(value) => value,
             Err(why) => {

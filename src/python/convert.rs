@@ -2,7 +2,6 @@
 //! is the table in `ldclient/conversion.py`, which is asked for any other type.
 
 use pyo3::PyTypeInfo;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 
@@ -47,7 +46,7 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Unsendable> {
     }
     if let Ok(dict) = object.cast::<PyDict>() {
         let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(dict.len());
-        for (name, value) in dict.iter() {
+        for (name, value) in members_of(dict)? {
             members.push((name_of(&name)?, read(&value, depth + 1)?));
         }
         return Ok(Value::Object(members.into()));
@@ -58,29 +57,41 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Unsendable> {
     if let Ok(tuple) = object.cast::<PyTuple>() {
         return items(tuple.iter(), depth);
     }
-    if let Ok(set) = object.cast::<PySet>() {
-        return items(set.iter(), depth);
+    if object.is_instance_of::<PySet>() || object.is_instance_of::<PyFrozenSet>() {
+        // A copy: whatever reads an item may be Python code, beside which another thread may change the set.
+        let copy = PyList::type_object(object.py()).call1((object,));
+        let copy = copy.map_err(|error| raised(object.py(), &error))?;
+        return read(&copy, depth);
     }
-    if let Ok(set) = object.cast::<PyFrozenSet>() {
-        return items(set.iter(), depth);
-    }
-    let refused = |error: &PyErr| {
-        if error.is_instance_of::<PyTypeError>(object.py()) {
-            Unsendable(error.value(object.py()).to_string())
-        } else {
-            Unsendable(format!(
-                "reading it raised {}",
-                type_name(error.value(object.py()))
-            ))
-        }
-    };
-    let plain = object
-        .py()
+    let py = object.py();
+    let conversion = py
         .import("ldclient.conversion")
-        .and_then(|module| module.getattr("plain"))
+        .map_err(|error| raised(py, &error))?;
+    let plain = conversion
+        .getattr("plain")
         .and_then(|plain| plain.call1((object,)))
-        .map_err(|error| refused(&error))?;
+        .map_err(|error| {
+            // Only the text of our own exception is known to show nothing of the value.
+            match conversion.getattr("CannotBeSentError") {
+                Ok(class) if error.is_instance(py, &class) => {
+                    Unsendable(error.value(py).to_string())
+                }
+                _ => raised(py, &error),
+            }
+        })?;
     read(&plain, depth + 1)
+}
+
+fn raised(py: Python<'_>, error: &PyErr) -> Unsendable {
+    Unsendable(format!("reading it raised {}", type_name(error.value(py))))
+}
+
+/// The members of a dict, as they are now: reading one may run Python code, beside which the dict may change.
+pub fn members_of<'py>(
+    dict: &Bound<'py, PyDict>,
+) -> Result<impl Iterator<Item = (Bound<'py, PyAny>, Bound<'py, PyAny>)>, Unsendable> {
+    let copy = dict.copy().map_err(|error| raised(dict.py(), &error))?;
+    Ok(copy.into_iter())
 }
 
 fn items<'py>(
@@ -105,11 +116,11 @@ fn integer(number: &Bound<'_, PyInt>) -> Result<Value, Unsendable> {
 }
 
 /// The name of a member: text, or what `json.dumps` makes of a number, a boolean or None.
-fn name_of(name: &Bound<'_, PyAny>) -> Result<Box<str>, Unsendable> {
+pub fn name_of(name: &Bound<'_, PyAny>) -> Result<Box<str>, Unsendable> {
     if let Ok(text) = name.cast::<PyString>() {
         return Ok(text.to_string_lossy().into());
     }
-    match read(name, DEEPEST)? {
+    match read(name, 0)? {
         value @ (Value::Null
         | Value::Bool(_)
         | Value::Int(_)

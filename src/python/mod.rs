@@ -43,6 +43,7 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<flags_state::FeatureFlagsState>()?;
     module.add_class::<flush::FlushResult>()?;
     module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
+    module.add_function(wrap_pyfunction!(registry::flush_all, module)?)?;
     module.add_function(wrap_pyfunction!(registry::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(registry::take_log_records, module)?)
 }

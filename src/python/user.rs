@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyFloat, PyInt, PyString};
 
 use super::context::PyContext;
-use super::convert::{from_python, type_name};
+use super::convert::{from_python, members_of, name_of, type_name};
 use super::warn;
 use crate::evaluation::{Operand, Part, Subject};
 use crate::events;
@@ -175,11 +175,14 @@ impl events::Subject for DictUser<'_, '_> {
 pub fn context_from_dict(dict: &Bound<'_, PyDict>) -> PyContext {
     let read = |dict: &Bound<'_, PyDict>| {
         let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(dict.len());
-        for (name, value) in dict.iter() {
-            let Ok(name) = name.cast_into::<PyString>() else {
-                continue;
+        for (name, value) in members_of(dict).into_iter().flatten() {
+            let name = match name_of(&name) {
+                Ok(name) => name,
+                Err(why) => {
+                    warn::attribute_not_sent(dict.py(), &type_name(&name), &why);
+                    continue;
+                }
             };
-            let name: Box<str> = name.to_string_lossy().into();
             match from_python(&value) {
                 Ok(value) => members.push((name, value)),
                 Err(why) => warn::attribute_not_sent(dict.py(), &name, &why),
@@ -191,7 +194,8 @@ pub fn context_from_dict(dict: &Bound<'_, PyDict>) -> PyContext {
     let multi = kind.is_some_and(|kind| kind.cast::<PyString>().is_ok_and(|kind| kind == "multi"));
     let value = if multi {
         // The parts are read like contexts, so that a bad attribute costs only itself.
-        let members = dict.iter().filter_map(|(name, value)| {
+        let members = members_of(dict).into_iter().flatten();
+        let members = members.filter_map(|(name, value)| {
             let name: Box<str> = name.cast::<PyString>().ok()?.to_string_lossy().into();
             let value = match value.cast::<PyDict>() {
                 Ok(part) => read(part),
@@ -224,11 +228,12 @@ fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
         key: key.into(),
         ..Parts::default()
     };
-    for (name, value) in dict.iter() {
-        let Ok(name) = name.cast_into::<PyString>() else {
+    let mut private = Some(Vec::new());
+    for (name, value) in members_of(dict).into_iter().flatten() {
+        let Ok(name) = name_of(&name) else {
+            // No built-in attribute has such a name.
             continue;
         };
-        let name = name.to_string_lossy();
         if value.is_none() {
             continue;
         }
@@ -243,7 +248,7 @@ fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
                     )
                 }),
             },
-            "privateAttributeNames" => parts.private = private_names(&value),
+            "privateAttributeNames" => private = private_names(&value),
             "anonymous" => match value.cast_exact::<PyBool>() {
                 Ok(anonymous) => parts.anonymous = anonymous.is_true(),
                 Err(_) => warn::once(py, "anonymous", || {
@@ -271,14 +276,26 @@ fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
             }),
         }
     }
+    parts.private = private.unwrap_or_else(|| {
+        let names = parts.attributes.iter().map(|(name, _)| &**name);
+        names
+            .chain(parts.name.is_some().then_some("name"))
+            .filter_map(literal)
+            .collect()
+    });
     parts
 }
 
 fn add_custom(custom: &Bound<'_, PyDict>, parts: &mut Parts) {
     let py = custom.py();
-    for (name, value) in custom.iter() {
-        let Ok(name) = name.str() else { continue };
-        let name = name.to_string_lossy();
+    for (name, value) in members_of(custom).into_iter().flatten() {
+        let name = match name_of(&name) {
+            Ok(name) => name,
+            Err(why) => {
+                warn::attribute_not_sent(py, "custom", &why);
+                continue;
+            }
+        };
         if BUILT_IN.contains(&&*name) || matches!(&*name, "" | "kind" | "_meta") {
             warn::once(py, &format!("custom:{name}"), || {
                 format!(
@@ -295,21 +312,32 @@ fn add_custom(custom: &Bound<'_, PyDict>, parts: &mut Parts) {
     }
 }
 
-/// The names are literal: one with a slash is no path.
-fn private_names(value: &Bound<'_, PyAny>) -> Vec<Box<str>> {
-    match from_python(value) {
+/// The names are literal: one with a slash is no path. `None` when they cannot be read: then every attribute of the
+/// user is private, since nobody can tell which ones were meant.
+fn private_names(value: &Bound<'_, PyAny>) -> Option<Vec<Box<str>>> {
+    let names = match from_python(value) {
         Ok(Value::Array(names)) => names
             .iter()
-            .filter_map(Value::as_str)
-            .filter_map(|name| AttributeRef::literal(name).ok())
-            .map(|reference| reference.as_str().into())
-            .collect(),
-        _ => {
-            // Better no attribute than a private one.
-            warn::once(value.py(), "private", || {
-                "The \"privateAttributeNames\" of a user must be a list of names; another type was ignored.".to_owned()
-            });
-            Vec::new()
-        }
+            .map(|name| match name {
+                Value::String(name) => Some(literal(name)),
+                Value::Int(_) | Value::BigInt(_) => Some(literal(&name.to_json())),
+                _ => None,
+            })
+            .collect::<Option<Vec<_>>>(),
+        Ok(Value::String(name)) => Some(vec![literal(&name)]),
+        _ => None,
+    };
+    if names.is_none() {
+        warn::once(value.py(), "private", || {
+            "The \"privateAttributeNames\" of a user must be a list of names; because of something else all attributes \
+             of the user are kept private."
+                .to_owned()
+        });
     }
+    names.map(|names| names.into_iter().flatten().collect())
+}
+
+fn literal(name: &str) -> Option<Box<str>> {
+    let reference = AttributeRef::literal(name).ok()?;
+    Some(reference.as_str().into())
 }

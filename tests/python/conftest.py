@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from stand_in import StandIn, constant_flag
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Whoever runs the tests in the background has interrupts ignored, which the programs under test would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -24,6 +30,24 @@ def _fresh_module() -> Iterator[None]:
     """Leaves no shared client, key or configuration to the next test."""
     yield
     _reset_module()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Any]]:
+    """Starts clients against a stand-in, ``start(service, **options)``, and closes them before the stand-in goes."""
+    from ldclient import Config, LDClient
+
+    started: list[LDClient] = []
+
+    def client(service: StandIn, sdk_key: str = "sdk-key", *, start_wait: float = 10, **options: Any) -> LDClient:
+        uris = dict.fromkeys(("base_uri", "stream_uri", "events_uri"), service.uri)
+        usual: dict[str, Any] = {**uris, "flush_interval": 3600, "diagnostic_opt_out": True}
+        started.append(LDClient(Config(sdk_key, **{**usual, **options}), start_wait))
+        return started[-1]
+
+    yield client
+    for one in started:
+        one.close(0.5)
 
 
 def _reset_module() -> None:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import pytest
 
 import ldclient
-from ldclient import Config, LDClient, _shared, _uwsgi, ambient, logs
+from ldclient import Config, LDClient, _exit, _shared, _uwsgi, ambient, logs
 from ldclient.integrations import Files
 
 USER = {"key": "aa0ceb"}
@@ -608,12 +608,22 @@ def test_a_child_that_is_forked_during_a_build_or_under_a_lock_waits_for_neither
     """)
 
 
-def test_closing_at_exit_is_bounded_and_drains_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[object] = []
-    monkeypatch.setattr(module, "_ldclient", types.SimpleNamespace(close_all=calls.append))
-    monkeypatch.setattr(logs, "drain", lambda: calls.append("drain"))
-    ldclient._close_all()
-    assert calls == [2.0, "drain"]
+def test_the_end_of_the_process_has_one_time_limit_and_drains_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, float]] = []
+    now = [100.0]
+
+    def flush_all(seconds: float) -> None:
+        calls.append(("flush", seconds))
+        now[0] += 1.5
+
+    native = types.SimpleNamespace(flush_all=flush_all, close_all=lambda seconds: calls.append(("close", seconds)))
+    monkeypatch.setattr(_exit, "_ldclient", native)
+    monkeypatch.setattr(_exit, "_end", None)
+    monkeypatch.setattr(_exit, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(logs, "drain", lambda: calls.append(("drain", 0)))
+    _exit.deliver()
+    _exit.close()
+    assert calls == [("flush", 2.0), ("drain", 0), ("close", 0.5), ("drain", 0)]
 
 
 def test_a_program_that_never_closes_its_client_ends() -> None:

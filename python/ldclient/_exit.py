@@ -1,0 +1,81 @@
+"""The end of a process: clients that are still open send their last events, and their last log lines are emitted.
+
+1. ``deliver`` is registered when the first client starts, with :mod:`logging` imported: at exit it runs before
+   logging closes its handlers. Clients stay open after it, because exit handlers that were registered before it come
+   later and may still use them.
+2. ``close`` is registered when the package is imported and does the rest. Both together have one time limit.
+3. A child of :mod:`multiprocessing` does not run the exit handlers it inherited; it gets a finalizer of its own.
+4. A forked child that never asked a client anything has nothing to end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+
+from . import _ldclient, logs
+
+__all__ = ["arrange", "close", "deliver"]
+
+# Seconds for everything together.
+_LIMIT = 2.0
+
+# The process whose exit `deliver` is registered for, and the moment when its time is over, once it has begun to end.
+_arranged_for = 0
+_end: tuple[int, float] | None = None
+
+
+def arrange() -> None:
+    """Sees to the end of this process; called when a client starts. Never raises."""
+    global _arranged_for
+    if _arranged_for == os.getpid():
+        return
+    _arranged_for = os.getpid()
+    # So that its exit handler is registered before ours, and runs after it.
+    import logging  # noqa: F401
+
+    atexit.register(deliver)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        _finalize_child(None)
+
+
+def deliver() -> None:
+    """Waits until all clients have sent what waits, and emits their log lines. Clients stay open."""
+    _ldclient.flush_all(_time_left())
+    logs.drain()
+
+
+def close() -> None:
+    """Closes all clients, which sends what waits, and emits their log lines."""
+    _ldclient.close_all(_time_left())
+    logs.drain()
+
+
+def _time_left() -> float:
+    global _end
+    now = time.monotonic()
+    if _end is None or _end[0] != os.getpid():
+        _end = os.getpid(), now + _LIMIT
+    return max(_end[1] - now, 0.0)
+
+
+def _after_fork() -> None:
+    # multiprocessing forgets finalizers when a child begins, and then runs what is registered here.
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(_finalize_child, _finalize_child)
+
+
+def _finalize_child(_: object) -> None:
+    from multiprocessing import util
+
+    # After the finalizers of others, which have higher priorities and may still use a client.
+    util.Finalize(None, close, exitpriority=-100)
+
+
+atexit.register(close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
