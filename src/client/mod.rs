@@ -231,9 +231,10 @@ impl Client {
         }
     }
 
-    /// What a data source or a store of the application's own delivered. It is no sign that the source is ready.
-    pub fn deliver(&self, mut change: Change) {
-        let original = change.original.take();
+    /// What a data source or a store of the application's own delivered; `write` says whether the store is to get it, too.
+    /// It is no sign that the source is ready.
+    pub fn deliver(&self, mut change: Change, write: bool) {
+        let original = change.original.take().filter(|_| write);
         let whole = change.is_whole();
         let generation = self.live().generation;
         let replaced = self.replace(generation, |live| match live.snapshot.apply(change) {

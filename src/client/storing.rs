@@ -164,6 +164,11 @@ impl Storage {
     /// Starts the thread, where it is not Python's to lend.
     pub(super) fn start(self: &Arc<Storage>) -> io::Result<()> {
         if self.settings.lent_thread {
+            // Noticed by the next API call, in a forked child too.
+            self.log.log(
+                Level::Debug,
+                "The feature store is asked on a thread of Python's.".to_owned(),
+            );
             return Ok(());
         }
         let storage = Arc::clone(self);

@@ -15,6 +15,7 @@ mod flush;
 mod options;
 mod registry;
 mod stats;
+mod stores;
 mod user;
 mod warn;
 
@@ -42,6 +43,8 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<detail::EvaluationDetail>()?;
     module.add_class::<flags_state::FeatureFlagsState>()?;
     module.add_class::<flush::FlushResult>()?;
+    module.add_class::<stores::PyRedisStore>()?;
+    module.add_class::<stores::StoreWork>()?;
     module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
     module.add_function(wrap_pyfunction!(registry::flush_all, module)?)?;
     module.add_function(wrap_pyfunction!(registry::close_all, module)?)?;

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::stores;
 use crate::client::{Settings, diagnostic_platform};
 use crate::events::{self, Diagnostics};
 use crate::model::Value;
@@ -73,6 +74,7 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
     }
     settings.transport.check().map_err(PyValueError::new_err)?;
     settings.plan = plan(&options)?;
+    settings.store = stores::settings(&options.get("store")?, settings.plan.is_none() && options.flag("use_ldd")?)?;
     if options.flag("send_events")? {
         settings.events = Some(events(&options)?);
     }
@@ -92,7 +94,7 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
 }
 
 fn plan(options: &Options<'_, '_>) -> PyResult<Option<Plan>> {
-    if options.flag("use_ldd")? {
+    if options.flag("use_ldd")? || options.flag("own_source")? {
         return Ok(None);
     }
     let files = options.get("files")?;
@@ -241,7 +243,7 @@ fn diagnostics(options: &Options<'_, '_>) -> PyResult<Diagnostics> {
             "diagnosticRecordingIntervalMillis",
             millis("diagnostic_recording_interval")?,
         ),
-        ("dataStoreType", Value::from("memory")),
+        ("dataStoreType", Value::from(&*options.text("data_store_type")?)),
     ];
     let py = options.0.py();
     let platform =
