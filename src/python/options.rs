@@ -65,6 +65,7 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
         sdk_key: options.text("sdk_key")?,
         offline,
         plan: None,
+        store: None,
         transport,
         events: None,
         big_segments: None,
