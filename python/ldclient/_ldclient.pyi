@@ -135,6 +135,30 @@ class FlushResult:
     def complete(self) -> bool: ...
     def __bool__(self) -> bool: ...
 
+@final
+class BigSegmentWatch:
+    @property
+    def interval(self) -> float | None: ...
+    def status(self) -> tuple[bool, bool]: ...
+    def poll(self) -> tuple[bool, bool]: ...
+
+@final
+class RedisBigSegments:
+    def __new__(
+        cls,
+        url: str,
+        prefix: str,
+        *,
+        username: str | None,
+        password: str | None,
+        database: int | None,
+        connect_timeout: float,
+        timeout: float,
+        connections: int,
+    ) -> RedisBigSegments: ...
+    def membership(self, context_hash: str) -> dict[str, bool] | None: ...
+    def last_updated_ms(self) -> int | None: ...
+
 @disjoint_base
 class Client:
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...

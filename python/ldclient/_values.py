@@ -166,6 +166,20 @@ def sequence(name: str, value: object) -> list[Any]:
     return list(value)
 
 
+def filter_key(value: object) -> str | None:
+    """The key of a payload filter, or None. One that the service could not know is discarded with a warning."""
+    key = text("payload_filter_key", value)
+    if not key:
+        return None
+    if not _KEY_CHARACTERS.issuperset(key) or key[0] in "._-":
+        logs.logger().warning(
+            "payload_filter_key was discarded, so the flags of the whole environment are received: a key starts with a "
+            "letter or a digit and contains letters, digits, . _ and - only."
+        )
+        return None
+    return key
+
+
 def application(value: object) -> dict[str, str]:
     """The ``id`` and ``version`` of the application; what the service would refuse is discarded with a warning."""
     given = mapping("application", value)

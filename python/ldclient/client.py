@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._ldclient import _User
+    from .interfaces import BigSegmentStoreStatusProvider
 
 __all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
 
@@ -66,7 +67,9 @@ class LDClient(_ldclient.Client):
             logs.logger().warning("Missing or blank sdk_key.")
         if config.offline:
             logs.logger().info("Started the client in offline mode.")
-        self._open(config._options(), 0.0 if config.offline else start_wait)
+        options = config._options()
+        self._big_segments = _big_segments(options["big_segments"])
+        self._open(options, 0.0 if config.offline else start_wait)
         if start_wait > 0:
             self._log_start()
 
@@ -107,6 +110,18 @@ class LDClient(_ldclient.Client):
     def add_hook(self, hook: object) -> NoReturn:
         """Raises ValueError: hooks come with a later release."""
         raise ValueError(f"this release of ldclient cannot honour hooks yet: {type(hook).__name__} was not added")
+
+    @property
+    def big_segment_store_status_provider(self) -> BigSegmentStoreStatusProvider:
+        """Tells whether the store of ``Config(big_segments=...)`` answers and is up to date, now and when that changes.
+
+        Without a store, and offline, the status is always not available.
+        """
+        if self._big_segments is None:
+            from ._big_segments import StatusProvider
+
+            self._big_segments = StatusProvider()
+        return self._big_segments
 
     def __enter__(self) -> Self:
         return self
@@ -182,6 +197,16 @@ def _read_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple
             _LONGEST_SENSIBLE_WAIT,
         )
     return Config() if config is None else config, max(start_wait, 0.0)
+
+
+def _big_segments(options: Any) -> BigSegmentStoreStatusProvider | None:
+    """Makes the status provider of a client that has a store; imported only then."""
+    if options is None:
+        return None
+    from ._big_segments import StatusProvider
+
+    provider: BigSegmentStoreStatusProvider = options.setdefault("status_provider", StatusProvider())
+    return provider
 
 
 def _deprecated(name: str) -> None:

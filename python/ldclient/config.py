@@ -102,7 +102,8 @@ class HTTPConfig:
 class BigSegmentsConfig:
     """Options of Big Segments, for ``Config(big_segments=...)``. Immutable.
 
-    :param store: where the segments' members are looked up; None for nowhere
+    :param store: where the segments' members are looked up, an :class:`ldclient.interfaces.BigSegmentStore`; None for
+        nowhere
     :param context_cache_size: how many contexts' memberships are remembered; default 1000
     :param context_cache_time: seconds for which one is remembered; default 5
     :param status_poll_interval: seconds between two looks at the store's state; default 5
@@ -153,6 +154,18 @@ class BigSegmentsConfig:
         """Seconds without an update after which the data counts as out of date."""
         return self._stale_after
 
+    def _options(self) -> dict[str, object] | None:
+        """Returns the options in the form that the native client reads; None without a store."""
+        if self._store is None:
+            return None
+        return {
+            "store": self._store,
+            "context_cache_size": self._context_cache_size,
+            "context_cache_time": float(self._context_cache_time),
+            "status_poll_interval": float(self._status_poll_interval),
+            "stale_after": float(self._stale_after),
+        }
+
     def __eq__(self, other: object) -> bool:
         return self.__dict__ == other.__dict__ if isinstance(other, BigSegmentsConfig) else NotImplemented
 
@@ -193,7 +206,8 @@ class Config:
     :param application: ``{"id": ..., "version": ...}``
     :param enable_event_compression: send events gzipped
     :param omit_anonymous_contexts: leave anonymous contexts out of index and identify events
-    :param payload_filter_key: receive only the flags of this filter
+    :param payload_filter_key: receive only the flags of this filter. One with characters that no key has is discarded
+        with a warning
     :raises TypeError: a value has the wrong type, or there is no such option
     :raises ValueError: a value is out of range
 
@@ -295,7 +309,7 @@ class Config:
         self._wrapper_name = _values.text("wrapper_name", get("wrapper_name"))
         self._wrapper_version = _values.text("wrapper_version", get("wrapper_version"))
         self._application = _values.application(get("application"))
-        self._payload_filter_key = _values.text("payload_filter_key", get("payload_filter_key"))
+        self._payload_filter_key = _values.filter_key(get("payload_filter_key"))
         self._http = _http(given)
         self._big_segments = _instance("big_segments", get("big_segments"), BigSegmentsConfig) or BigSegmentsConfig()
         self._hooks = _values.sequence("hooks", get("hooks"))
@@ -618,7 +632,6 @@ class Config:
             "event_processor_class": self._event_processor_class is not None,
             "event_consumer_class": self._event_consumer_class is not None,
             "feature_requester_class": self._feature_requester_class is not None,
-            "big_segments": self._big_segments.store is not None,
             "hooks": bool(self._hooks),
             "plugins": bool(self._plugins),
             "datasystem_config": self._datasystem_config is not None,
@@ -670,6 +683,7 @@ class Config:
             "cert_file": http.cert_file,
             "disable_ssl_verification": http.disable_ssl_verification,
             "defaults": dict(self._defaults) or None,
+            "big_segments": self._big_segments._options(),
             "instance_id": _random_uuid(),
         }
 

@@ -1,5 +1,6 @@
 //! One question for a flag: looked up, evaluated, counted.
 
+use super::big_segments::View;
 use super::{Client, Live};
 use crate::evaluation::{self, ErrorKind, Outcome, Recorder, evaluate};
 use crate::events::{self, Evaluated, Events};
@@ -90,15 +91,22 @@ impl Client {
         if self.settings.offline {
             return Answer::error(ErrorKind::ClientNotReady);
         }
-        let events = live.runtime.events();
         let answer = match live.snapshot.flag_entry(question.key) {
             Some(Entry::Live(flag)) => {
                 let mut prerequisites = Prerequisites {
-                    events,
+                    client: self,
+                    live,
                     subject,
                     with_reason: question.with_reason,
                 };
-                let outcome = evaluate(flag, subject, &*live.snapshot, None, &mut prerequisites);
+                let big_segments = View::new(self, live);
+                let outcome = evaluate(
+                    flag,
+                    subject,
+                    &*live.snapshot,
+                    Some(&big_segments),
+                    &mut prerequisites,
+                );
                 match outcome.value(flag) {
                     Some(value) if !question.wanted.accepts(value) => Answer {
                         outcome: Outcome::error(ErrorKind::WrongType),
@@ -114,7 +122,7 @@ impl Client {
             _ if !live.snapshot.initialized() => Answer::error(ErrorKind::ClientNotReady),
             _ => Answer::error(ErrorKind::FlagNotFound),
         };
-        if let Some(events) = events {
+        self.count(live, |events| {
             events.evaluated(
                 subject,
                 Evaluated {
@@ -126,21 +134,32 @@ impl Client {
                     prerequisite_of: None,
                 },
             );
-        }
+        });
         answer
+    }
+
+    /// Counts in this process: a big segment store that was asked on the way may have forked it.
+    #[inline]
+    fn count(&self, live: &Live, count: impl FnOnce(&Events)) {
+        if live.is_here() {
+            live.runtime.events().map(count);
+        } else {
+            self.live().runtime.events().map(count);
+        }
     }
 }
 
 /// Counts the prerequisites on the way.
 struct Prerequisites<'a, S> {
-    events: Option<&'a Events>,
+    client: &'a Client,
+    live: &'a Live,
     subject: &'a S,
     with_reason: bool,
 }
 
 impl<S: events::Subject> Recorder for Prerequisites<'_, S> {
     fn evaluated(&mut self, prerequisite: &Flag, of: &Flag, outcome: &Outcome) {
-        if let Some(events) = self.events {
+        self.client.count(self.live, |events| {
             events.evaluated(
                 self.subject,
                 Evaluated {
@@ -152,6 +171,6 @@ impl<S: events::Subject> Recorder for Prerequisites<'_, S> {
                     prerequisite_of: Some(&of.key),
                 },
             );
-        }
+        });
     }
 }

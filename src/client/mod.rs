@@ -9,8 +9,10 @@
 //! 5. After any call into Python `live` is asked again: Python may have forked. No lock is held across such a call.
 
 mod answer;
+mod big_segments;
 pub mod fork;
 mod logs;
+mod memberships;
 mod runtime;
 mod settings;
 mod state;
@@ -25,6 +27,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 pub use answer::{Answer, Question, Wanted};
+pub use big_segments::{BigSegmentStoreStatus, BigSegments, Watcher};
 pub use logs::Record;
 pub use runtime::{Runtime, Stats};
 pub use settings::{Settings, diagnostic_platform};
@@ -50,6 +53,14 @@ pub struct Live {
     pub snapshot: Arc<Snapshot>,
     /// Threads, counters and logs of this process.
     pub runtime: Arc<Runtime>,
+}
+
+impl Live {
+    /// Whether this process is the one that this belongs to. Only a call into Python can change that.
+    #[inline]
+    fn is_here(&self) -> bool {
+        self.generation == fork::generation()
+    }
 }
 
 impl Client {

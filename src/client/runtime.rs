@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::big_segments::Memory;
 use super::logs::{LogQueue, Record};
 use super::storing::Storage;
 use super::{Client, Settings};
@@ -29,6 +30,7 @@ pub struct Runtime {
     /// Held while the next snapshot is put in place, never while anything waits.
     publishing: Mutex<()>,
     logs: Arc<LogQueue>,
+    pub(super) big_segments: Memory,
     status: Mutex<Status>,
     environment_id: Mutex<Option<String>>,
     has_data: Mutex<bool>,
@@ -79,6 +81,7 @@ impl Runtime {
             storage: OnceLock::new(),
             publishing: Mutex::new(()),
             logs: Arc::new(LogQueue::default()),
+            big_segments: Memory::default(),
             status: Mutex::new(Status::new(now_ms())),
             environment_id: Mutex::new(None),
             has_data: Mutex::new(false),
@@ -99,6 +102,9 @@ impl Runtime {
     }
 
     fn start_threads(&self, settings: &Settings, client: &Weak<Client>, ready: bool) {
+        if settings.big_segments.is_some() {
+            self.big_segments.wants_watch();
+        }
         let log: Arc<dyn Log> = self.logs.clone();
         let http = |what: &str| match Http::new(&settings.transport) {
             Ok(http) => Some(http),
@@ -201,6 +207,10 @@ impl Runtime {
     #[inline]
     pub fn has_logs(&self) -> bool {
         self.logs.is_waiting()
+    }
+
+    pub(super) fn log(&self, level: Level, message: String) {
+        self.logs.log(level, message);
     }
 
     /// The log records of the background threads.

@@ -1,5 +1,6 @@
 //! How a client is set up, checked once. Where the values come from is the boundary's question.
 
+use super::BigSegments;
 use super::storing::StoreSettings;
 use crate::events;
 use crate::model::Value;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub transport: transport::Options,
     /// How events are gathered and sent; `None` when there are none.
     pub events: Option<events::Settings>,
+    /// How big segments are looked up; `None` when they are not.
+    pub big_segments: Option<BigSegments>,
 }
 
 /// What the diagnostic events tell of the machine, besides what Python knows.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::big_segments::View;
 use super::{Client, Live};
 use crate::evaluation::{Outcome, Recorder, Subject, evaluate};
 use crate::model::{Flag, Value};
@@ -58,6 +59,7 @@ impl Client {
             return FlagsState::default();
         }
         let snapshot = &live.snapshot;
+        let big_segments = View::new(self, live);
         let mut flags = Vec::with_capacity(snapshot.size().0);
         for item in snapshot.flags() {
             let state = match &item.entry {
@@ -67,7 +69,8 @@ impl Client {
                         flag: &flag.key,
                         prerequisites: Vec::new(),
                     };
-                    let outcome = evaluate(flag, subject, &**snapshot, None, &mut asked);
+                    let outcome =
+                        evaluate(flag, subject, &**snapshot, Some(&big_segments), &mut asked);
                     let tracked = flag.track_events
                         || outcome.is_experiment(flag)
                         || flag

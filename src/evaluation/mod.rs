@@ -11,6 +11,8 @@ mod segments;
 mod subject;
 mod targets;
 
+use std::sync::Arc;
+
 pub use bucketing::bucket;
 pub use outcome::{BigSegmentsStatus, ErrorKind, Outcome, Reason, ReasonValue};
 pub use subject::{Operand, Part, Subject};
@@ -36,12 +38,15 @@ pub trait Recorder {
 /// Tells nobody.
 impl Recorder for () {}
 
+/// Of which big segments a context is an included (`true`) or excluded (`false`) member. The key of a segment here is
+/// its key and generation, as the store has it: `key.g2`.
+pub type Membership = hashbrown::HashMap<Box<str>, bool, foldhash::fast::FixedState>;
+
 /// Knows who belongs to segments that are too large to be sent.
 pub trait BigSegments {
-    /// Whether the context with this key is included (`true`), excluded (`false`) or not mentioned, and how far that
-    /// can be trusted. `segment` is the segment's key and generation, as the store has it. Asked several times for
-    /// one key in an evaluation: the implementation remembers.
-    fn membership(&self, context_key: &str, segment: &str) -> (Option<bool>, BigSegmentsStatus);
+    /// What is known of the context with this key, of whatever kind, and how far that can be trusted. Asked once for a
+    /// key in an evaluation.
+    fn membership(&self, context_key: &str) -> (Option<Arc<Membership>>, BigSegmentsStatus);
 }
 
 /// Ends the whole evaluation, whichever flag on the way it was found in: a cycle, or a reference to no attribute.
@@ -55,6 +60,8 @@ struct Evaluation<'a, S, L> {
     big_segments: Option<&'a dyn BigSegments>,
     recorder: &'a mut dyn Recorder,
     status: Option<BigSegmentsStatus>,
+    /// By context key, what this evaluation has asked for. More than one or two are rare.
+    memberships: Vec<(Box<str>, Option<Arc<Membership>>)>,
 }
 
 /// The flags or segments that led here, innermost first: a scope that undoes itself, so that only a real cycle is one.
@@ -105,6 +112,7 @@ pub fn evaluate<S: Subject, L: Lookup>(
         big_segments,
         recorder,
         status: None,
+        memberships: Vec::new(),
     };
     match evaluation.flag(flag, &Chain::of(&flag.key, None)) {
         Ok(outcome) => Outcome {

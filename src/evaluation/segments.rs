@@ -89,12 +89,26 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         let Some(part) = self.subject.part(&segment.unbounded_kind) else {
             return Some(false);
         };
-        let (included, status) = match self.big_segments {
-            Some(store) => store.membership(part.key(), &format!("{}.g{generation}", segment.key)),
+        let key = part.key();
+        let known = self
+            .memberships
+            .iter()
+            .position(|(asked, _)| **asked == *key);
+        let index = known.unwrap_or_else(|| {
             // As launchdarkly-server-sdk 9.20: the rules can be asked without a store too.
-            None => (None, BigSegmentsStatus::NotConfigured),
-        };
-        self.status = Some(status);
-        included
+            let (membership, status) = self
+                .big_segments
+                .map_or((None, BigSegmentsStatus::NotConfigured), |store| {
+                    store.membership(key)
+                });
+            // Only what is asked tells a status: the last one asked is told, even when an earlier key comes up again.
+            self.status = Some(status);
+            self.memberships.push((key.into(), membership));
+            self.memberships.len() - 1
+        });
+        let membership = self.memberships[index].1.as_deref()?;
+        membership
+            .get(&*format!("{}.g{generation}", segment.key))
+            .copied()
     }
 }

@@ -62,6 +62,10 @@ impl PyClient {
     /// What to answer from now; sees to it that waiting log lines reach Python.
     fn live(py: Python<'_>, client: &Client) -> Guard<Arc<Live>> {
         let live = client.live();
+        if client.watch_big_segments(&live) {
+            // Python ran: it may have forked.
+            return Self::live(py, client);
+        }
         if live.runtime.has_logs() {
             start_drain(py);
             // A store written in Python asks for its thread by a line in the log.
@@ -327,6 +331,7 @@ impl PyClient {
             ));
         }
         stores::lend_thread(py, self.client()?)?;
+        Self::live(py, self.client()?);
         self.wait_for_initialization(py, start_wait)?;
         drain(py)
     }
@@ -789,6 +794,7 @@ impl PyClient {
         };
         let (client, timeout) = (opened.client.clone(), seconds(timeout)?);
         py.detach(|| client.close(timeout));
+        client.stop_big_segments();
         drain(py)
     }
 

@@ -6,6 +6,7 @@
     reason = "PyO3 reads arguments by value, and its methods name the interpreter's lifetime"
 )]
 
+mod big_segments;
 mod client;
 mod context;
 mod convert;
@@ -13,6 +14,7 @@ mod detail;
 mod flags_state;
 mod flush;
 mod options;
+mod redis_big_segments;
 mod registry;
 mod stats;
 mod stores;
@@ -37,6 +39,8 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::client::fork::install();
     module.add("VERSION", options::VERSION)?;
     module.add_class::<client::PyClient>()?;
+    module.add_class::<big_segments::BigSegmentWatch>()?;
+    module.add_class::<redis_big_segments::PyRedisBigSegments>()?;
     module.add_class::<context::PyContext>()?;
     module.add_class::<context::PyContextBuilder>()?;
     module.add_class::<context::PyContextMultiBuilder>()?;

@@ -8,8 +8,8 @@ use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::stores;
-use crate::client::{Settings, diagnostic_platform};
+use super::{big_segments, stores};
+use crate::client::{BigSegments, Settings, diagnostic_platform};
 use crate::events::{self, Diagnostics};
 use crate::model::Value;
 use crate::source::Plan;
@@ -68,13 +68,15 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
         store: None,
         transport,
         events: None,
+        big_segments: None,
     };
     if offline {
         return Ok(settings);
     }
     settings.transport.check().map_err(PyValueError::new_err)?;
     settings.plan = plan(&options)?;
-    settings.store = stores::settings(&options.get("store")?, settings.plan.is_none() && options.flag("use_ldd")?)?;
+    settings.store = stores::settings(&options.get("store")?, !options.flag("own_source")? && options.flag("use_ldd")?)?;
+    settings.big_segments = big_segments(&options)?;
     if options.flag("send_events")? {
         settings.events = Some(events(&options)?);
     }
@@ -91,6 +93,22 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
             .map_err(PyValueError::new_err)?;
     }
     Ok(settings)
+}
+
+fn big_segments(options: &Options<'_, '_>) -> PyResult<Option<BigSegments>> {
+    let given = options.get("big_segments")?;
+    let Ok(given) = given.cast::<PyDict>() else {
+        return Ok(None);
+    };
+    let given = Options(given);
+    Ok(Some(BigSegments {
+        store: big_segments::store(&given.get("store")?)?,
+        watcher: big_segments::watcher(&given.get("status_provider")?),
+        cache_size: given.count("context_cache_size")?,
+        cache_time: given.seconds("context_cache_time")?,
+        poll_interval: given.seconds("status_poll_interval")?,
+        stale_after: given.seconds("stale_after")?,
+    }))
 }
 
 fn plan(options: &Options<'_, '_>) -> PyResult<Option<Plan>> {

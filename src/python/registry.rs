@@ -95,6 +95,9 @@ pub fn close_all(py: Python<'_>, timeout: f64) {
             runtime.stop(end);
         }
     });
+    for client in clients.iter().filter(|client| client.live_here().is_some()) {
+        client.stop_big_segments();
+    }
 }
 
 fn end_of(timeout: f64) -> Instant {

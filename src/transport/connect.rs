@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, SockRef, Socket, Type};
+use ureq::unversioned::transport::time::{Duration as After, Instant as Moment};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector,
-    ShutdownHandle, Transport,
+    ShutdownHandle, Transport, TransportAdapter,
 };
 use ureq::{Error, Timeout};
 
@@ -232,17 +235,41 @@ impl fmt::Debug for Tcp {
 
 /// TLS from the one configuration of the agent. `ureq` would build a configuration, platform roots and all, for each
 /// connection of a request that has settings of its own; ours differ in time-outs and proxy only.
-#[derive(Debug, Default)]
-pub(super) struct TlsConnector(RustlsConnector);
+#[derive(Debug)]
+pub(super) struct TlsConnector {
+    platform: RustlsConnector,
+    private: Option<Arc<ClientConfig>>,
+}
+
+impl TlsConnector {
+    /// With `private`, connections are made from that configuration instead of the agent's.
+    pub(super) fn new(private: Option<Arc<ClientConfig>>) -> Self {
+        Self {
+            platform: RustlsConnector::default(),
+            private,
+        }
+    }
+}
 
 impl<In: Transport> Connector<In> for TlsConnector {
-    type Out = <RustlsConnector as Connector<In>>::Out;
+    type Out = Either<<RustlsConnector as Connector<In>>::Out, Tls>;
 
     fn connect(
         &self,
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
+        if let Some(config) = &self.private
+            && details.needs_tls()
+        {
+            return match chained {
+                Some(plain) if !plain.is_tls() => {
+                    Ok(Some(Either::B(Tls::open(config, plain, details)?)))
+                }
+                Some(sealed) => Ok(Some(Either::A(Either::A(sealed)))),
+                None => Err(Error::ConnectionFailed),
+            };
+        }
         let of_agent = ConnectionDetails {
             uri: details.uri,
             addrs: details.resolver.empty(),
@@ -255,6 +282,78 @@ impl<In: Transport> Connector<In> for TlsConnector {
             run_connector: Arc::clone(&details.run_connector),
             register_shutdown: Arc::clone(&details.register_shutdown),
         };
-        self.0.connect(&of_agent, chained)
+        Ok(self.platform.connect(&of_agent, chained)?.map(Either::A))
+    }
+}
+
+/// TLS over a connection, from a configuration of ours.
+pub(super) struct Tls {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl Tls {
+    fn open(
+        config: &Arc<ClientConfig>,
+        plain: impl Transport,
+        details: &ConnectionDetails,
+    ) -> Result<Self, Error> {
+        let host = details.uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| Error::Tls("the host is no name that a certificate could have"))?;
+        let mut timeout = details.timeout;
+        // The limit counts from the moment at which connecting began.
+        if let (After::Exact(left), Moment::Exact(begun), Moment::Exact(now)) =
+            (timeout.after, details.now, (details.current_time)())
+        {
+            timeout.after = left
+                .saturating_sub(now.saturating_duration_since(begun))
+                .into();
+        }
+        let mut socket = TransportAdapter::new(plain.boxed(), Arc::clone(&details.current_time));
+        socket.set_timeout(timeout);
+        let mut connection = ClientConnection::new(Arc::clone(config), name)?;
+        connection.complete_io(&mut socket)?;
+        let buffers = LazyBuffers::new(
+            details.config.input_buffer_size(),
+            details.config.output_buffer_size(),
+        );
+        let stream = StreamOwned::new(connection, socket);
+        Ok(Self { buffers, stream })
+    }
+}
+
+impl Transport for Tls {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let output = &self.buffers.output()[..amount];
+        self.stream.write_all(output)?;
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
     }
 }

@@ -114,10 +114,11 @@ impl Http {
             Some(name) => AutoHeaderValue::Provided(Arc::new(name.to_owned())),
             None => AutoHeaderValue::None,
         };
+        let trust = tls::trust(options)?;
         let config: Config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
-            .tls_config(tls::config(options)?)
+            .tls_config(trust.config)
             .user_agent(agent_name)
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .max_redirects(MAX_REDIRECTS)
@@ -136,7 +137,7 @@ impl Http {
             })
             .chain(ConnectProxyConnector::default())
             .chain(TcpConnector)
-            .chain(TlsConnector::default());
+            .chain(TlsConnector::new(trust.private));
         let resolver = BoundedResolver {
             lookups: Arc::clone(&lookups),
             closing: Arc::clone(&closing),

@@ -13,6 +13,7 @@ mod connect;
 mod failure;
 mod forward;
 mod http;
+mod private_names;
 pub mod proxy;
 mod resolver;
 pub mod retry;
@@ -90,7 +91,7 @@ impl Options {
         if let Some(proxy) = &self.proxy {
             proxy::parse(proxy)?;
         }
-        tls::config(self).map(drop)
+        tls::trust(self).map(drop)
     }
 
     /// Says what is wrong with `url` or with the proxy that requests to it would go through.

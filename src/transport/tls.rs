@@ -2,7 +2,8 @@
 //!
 //! The certificates trusted are the first of: the option `ca_certs`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE` together
 //! with `SSL_CERT_DIR`, the platform's. Each of the first three replaces the platform's. What is named but cannot be
-//! used is an error: falling back would trust more than was asked for.
+//! used is an error: falling back would trust more than was asked for. How a server's name is found in its certificate
+//! is left to `private_names`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -18,9 +19,16 @@ use ureq::tls::{
 };
 
 use super::Options;
+use super::private_names::PrivateVerifier;
+
+/// What connections are made from: `ureq`'s configuration, and ours where the application named the authorities.
+pub(super) struct Trust {
+    pub(super) config: TlsConfig,
+    pub(super) private: Option<Arc<ClientConfig>>,
+}
 
 /// The configuration for `options`, or what is wrong with the files they name.
-pub(super) fn config(options: &Options) -> Result<TlsConfig, String> {
+pub(super) fn trust(options: &Options) -> Result<Trust, String> {
     // Given explicitly, so that nothing depends on what other libraries install for the process.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = if options.verify {
@@ -33,13 +41,56 @@ pub(super) fn config(options: &Options) -> Result<TlsConfig, String> {
         .as_deref()
         .map(|path| client_certificate(path, &provider))
         .transpose()?;
-    Ok(TlsConfig::builder()
+    let private = match &roots {
+        RootCerts::Specific(certificates) => {
+            Some(private(certificates, client.as_ref(), &provider)?)
+        }
+        _ => None,
+    };
+    let config = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .root_certs(roots)
         .client_cert(client)
         .disable_verification(!options.verify)
         .unversioned_rustls_crypto_provider(provider)
-        .build())
+        .build();
+    Ok(Trust { config, private })
+}
+
+fn private(
+    certificates: &[Certificate<'static>],
+    client: Option<&ClientCert>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(
+        certificates
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.der())),
+    );
+    let verifier = PrivateVerifier {
+        roots,
+        provider: Arc::clone(provider),
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        // Stricter than its name: it checks all that the built-in one does but a name in the subject.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let Some(client) = client else {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    };
+    let chain = client
+        .certs()
+        .iter()
+        .map(|certificate| CertificateDer::from(certificate.der()).into_owned())
+        .collect();
+    let key = PrivateKeyDer::try_from(client.private_key().der())
+        .map_err(str::to_owned)?
+        .clone_key();
+    let config = builder.with_client_auth_cert(chain, key);
+    config.map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn roots(options: &Options) -> Result<RootCerts, String> {

@@ -422,3 +422,45 @@ fn requests_over_tls_share_a_connection() {
     }
     assert_eq!(stub.connections(), 1);
 }
+
+/// A certificate of the older kind: its host is said in the subject only.
+fn named_in_subject(authority: &Authority, host: &str) -> Arc<ServerConfig> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, host);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    Arc::new(builder.with_single_cert(chain, key).unwrap())
+}
+
+#[test]
+fn a_host_that_only_the_subject_names_is_accepted_under_a_named_authority_alone() {
+    let folder = Folder::new();
+    let (ours, other) = (authority(), authority());
+    let right = folder.file("ca.pem", &ours.pem());
+    let wrong = folder.file("other.pem", &other.pem());
+    let ask = |config: Arc<ServerConfig>, options: &Options| {
+        let stub = tls_stub(config, serve_ok);
+        let url = format!("https://localhost:{}/", stub.address.port());
+        Http::new(options)
+            .unwrap()
+            .get(&url, &[])
+            .map(|response| response.status)
+    };
+
+    let config = named_in_subject(&ours, "localhost");
+    assert_eq!(ask(Arc::clone(&config), &trusting(&right)), Ok(200));
+    assert!(ask(Arc::clone(&config), &trusting(&wrong)).is_err());
+    assert!(ask(config, &Options::default()).is_err());
+    let elsewhere = named_in_subject(&ours, "elsewhere");
+    assert!(ask(elsewhere, &trusting(&right)).is_err());
+}

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from ldclient import Config, Context, LDClient
+from ldclient.config import BigSegmentsConfig
 from ldclient.integrations import Files
+from ldclient.interfaces import BigSegmentStore, BigSegmentStoreMetadata
 
 FILES = sorted((Path(__file__).parent.parent / "cases").glob("*.json"))
 USER = {"kind": "user", "key": "u"}
@@ -117,10 +119,6 @@ def bucket_case(row: list[Any], weight: int) -> Case:
 
 def big_segments(store: Case) -> Any:
     """A store that knows what the case says, and nothing of anyone else."""
-    pytest.importorskip("ldclient.interfaces", reason="there are no big segment stores yet")
-    from ldclient.config import BigSegmentsConfig
-    from ldclient.interfaces import BigSegmentStore, BigSegmentStoreMetadata
-
     members = {
         base64.b64encode(hashlib.sha256(key.encode()).digest()).decode(): said for key, said in store["members"].items()
     }

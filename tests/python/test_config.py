@@ -726,7 +726,8 @@ OPTION_NAMES = (
     "files events_max_pending flush_interval context_keys_capacity context_keys_flush_interval private_attributes "
     "public_attributes all_attributes_private omit_anonymous_contexts enable_event_compression diagnostic_opt_out "
     "diagnostic_recording_interval wrapper_name wrapper_version application_id application_version payload_filter_key "
-    "connect_timeout read_timeout http_proxy ca_certs cert_file disable_ssl_verification defaults instance_id"
+    "connect_timeout read_timeout http_proxy ca_certs cert_file disable_ssl_verification defaults instance_id "
+    "big_segments"
 )
 
 
@@ -814,3 +815,13 @@ def test_a_file_source_takes_one_path_or_several(paths: Any) -> None:
 def test_a_file_source_refuses_what_it_cannot_watch(arguments: tuple[Any, ...], error: type[Exception]) -> None:
     with pytest.raises(error):
         Files.new_data_source(*arguments)
+
+
+@pytest.mark.parametrize("key", ["encoding necessary +! %& ( )", "-a", ".a", "_a", "é", "a/b", ""])
+def test_a_filter_that_the_service_cannot_know_is_not_asked_for(key: str) -> None:
+    assert Config("sdk-key", payload_filter_key=key).payload_filter_key is None
+
+
+@pytest.mark.parametrize("key", ["a", "A1._-z", "7"])
+def test_a_filter_with_the_characters_of_a_key_is_kept(key: str) -> None:
+    assert Config("sdk-key", payload_filter_key=key).payload_filter_key == key

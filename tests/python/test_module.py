@@ -763,7 +763,6 @@ def test_a_client_refuses_other_arguments(positional: Any, named: Any) -> None:
         ("event_processor_class", object),
         ("event_consumer_class", object),
         ("feature_requester_class", object),
-        ("big_segments", ldclient.config.BigSegmentsConfig(object())),
         ("hooks", [object()]),
         ("plugins", [object()]),
         ("datasystem_config", object()),

@@ -10,9 +10,10 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ldclient::evaluation::{
-    BigSegments, BigSegmentsStatus, ErrorKind, Outcome, Recorder, evaluate,
+    BigSegments, BigSegmentsStatus, ErrorKind, Membership, Outcome, Recorder, evaluate,
 };
 use ldclient::model::{Context, Flag, Value};
 use ldclient::store::{Applied, Change, Entry, Snapshot};
@@ -144,7 +145,7 @@ fn answer(
 
 struct Store {
     status: BigSegmentsStatus,
-    members: HashMap<String, HashMap<String, bool>>,
+    members: HashMap<String, HashMap<Box<str>, bool>>,
 }
 
 impl Store {
@@ -163,10 +164,10 @@ impl Store {
 }
 
 impl BigSegments for Store {
-    fn membership(&self, context_key: &str, segment: &str) -> (Option<bool>, BigSegmentsStatus) {
+    fn membership(&self, context_key: &str) -> (Option<Arc<Membership>>, BigSegmentsStatus) {
         let said = self.members.get(context_key);
         (
-            said.and_then(|said| said.get(segment)).copied(),
+            said.map(|said| Arc::new(said.clone().into_iter().collect())),
             self.status,
         )
     }

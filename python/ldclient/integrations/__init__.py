@@ -1,4 +1,4 @@
-"""Sources of flags other than the service: files."""
+"""What flags and segments can come from besides the service: files, and databases for big segments."""
 
 from __future__ import annotations
 
@@ -9,9 +9,66 @@ from .. import _values
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
-__all__ = ["Files"]
+    from ..interfaces import BigSegmentStore
+
+__all__ = ["DynamoDB", "Files", "Redis"]
+
+
+class DynamoDB:
+    """Stores in Amazon DynamoDB. They need the package ``boto3``."""
+
+    @staticmethod
+    def new_big_segment_store(
+        table_name: str, prefix: str | None = None, dynamodb_opts: Mapping[str, Any] | None = None
+    ) -> BigSegmentStore:
+        """Looks up big segments in a table; give the result to ``BigSegmentsConfig(store=...)``.
+
+        :param table_name: a table that exists, with a partition key ``namespace`` and a sort key ``key``, both text
+        :param prefix: stands before all keys, with a colon; default none
+        :param dynamodb_opts: arguments for ``boto3.client``; what they leave out is found as ``boto3`` always does
+        :return: the store; nothing is connected yet
+        :raises NotImplementedError: ``boto3`` is not installed
+        """
+        from ._big_segments import DynamoDBBigSegmentStore
+
+        return DynamoDBBigSegmentStore(table_name, prefix, dynamodb_opts or {})
+
+
+class Redis:
+    """Stores in Redis. They are native: no other package is needed."""
+
+    DEFAULT_URL = "redis://localhost:6379/0"
+    DEFAULT_PREFIX = "launchdarkly"
+    DEFAULT_MAX_CONNECTIONS = 16
+
+    @staticmethod
+    def new_big_segment_store(
+        url: str = "redis://localhost:6379/0",
+        prefix: str = "launchdarkly",
+        max_connections: int = 16,
+        redis_opts: Mapping[str, Any] | None = None,
+    ) -> BigSegmentStore:
+        """Looks up big segments in Redis; give the result to ``BigSegmentsConfig(store=...)``.
+
+        :param url: ``redis://[[user]:password@]host[:port][/database]``, ``rediss://`` for TLS, ``unix:///path``
+        :param prefix: stands before all keys, with a colon
+        :param max_connections: how many connections there may be at a time; that of ``redis_opts`` wins
+        :param redis_opts: ``username``, ``password`` and ``db`` where the url has none, ``socket_timeout`` (default 3)
+            and ``socket_connect_timeout`` (default 2) in seconds, ``max_connections``. What concerns only the Python
+            package ``redis`` has no effect
+        :return: the store; nothing is connected yet
+        :raises ValueError: the url is none, or an option cannot be honoured
+
+        >>> from ldclient.config import BigSegmentsConfig, Config
+        >>> store = Redis.new_big_segment_store("redis://localhost:6379/0")
+        >>> config = Config("sdk-key", big_segments=BigSegmentsConfig(store))
+        """
+        from ._big_segments import RedisBigSegmentStore
+
+        return RedisBigSegmentStore(url, prefix, {"max_connections": max_connections, **(redis_opts or {})})
 
 
 class _FileSource:
