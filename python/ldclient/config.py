@@ -206,8 +206,7 @@ class Config:
     :param application: ``{"id": ..., "version": ...}``
     :param enable_event_compression: send events gzipped
     :param omit_anonymous_contexts: leave anonymous contexts out of index and identify events
-    :param payload_filter_key: receive only the flags of this filter. One with characters that no key has is discarded
-        with a warning
+    :param payload_filter_key: receive only the flags of this filter
     :raises TypeError: a value has the wrong type, or there is no such option
     :raises ValueError: a value is out of range
 
