@@ -1,8 +1,8 @@
 """Watches a big segment store: the thread that polls its state, and those who hear of it.
 
-What the state is, and what an evaluation makes of it, is decided natively. One daemon thread a client polls, whether the
-store is native or written in Python: it is where listeners are called. Natively it is begun with the client, and again
-by the first call in a forked process.
+What the state is, and what an evaluation makes of it, is decided natively. One daemon thread a client polls, whether
+the store is native or written in Python: it is where listeners are called. It is begun with the client, and again by
+the first call in a forked process.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ mod memberships;
 mod runtime;
 mod settings;
 mod state;
+mod storing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -30,6 +31,7 @@ pub use big_segments::{BigSegmentStoreStatus, BigSegments, Watcher};
 pub use logs::Record;
 pub use runtime::{Runtime, Stats};
 pub use settings::{Settings, diagnostic_platform};
+pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 pub use state::{FlagState, FlagsState, StateOptions};
 
 use crate::store::{Applied, Change, Snapshot};
@@ -45,6 +47,8 @@ pub struct Client {
 /// What a client is at one moment in one process.
 pub struct Live {
     generation: u64,
+    /// Whether the source has delivered all data; what a store held before that is answered from all the same.
+    ready: bool,
     /// The flags and segments.
     pub snapshot: Arc<Snapshot>,
     /// Threads, counters and logs of this process.
@@ -67,6 +71,7 @@ impl Client {
         let client = Arc::new_cyclic(|this| Client {
             live: ArcSwap::from_pointee(Live {
                 generation,
+                ready: false,
                 snapshot: Arc::new(Snapshot::empty()),
                 runtime: Arc::new(Runtime::new(generation)),
             }),
@@ -78,7 +83,7 @@ impl Client {
             .live
             .load()
             .runtime
-            .start(&client.settings, &client.this);
+            .start(&client.settings, &client.this, false);
         client
     }
 
@@ -101,6 +106,7 @@ impl Client {
         let generation = fork::generation();
         let renewed = Live {
             generation,
+            ready: inherited.ready,
             snapshot: inherited.snapshot.clone(),
             runtime: Arc::new(inherited.runtime.renewed(generation)),
         };
@@ -109,7 +115,8 @@ impl Client {
         self.live.compare_and_swap(inherited, Arc::new(renewed));
         let live = self.live.load();
         if !self.closed.load(Ordering::Acquire) {
-            live.runtime.start(&self.settings, &self.this);
+            live.runtime
+                .start(&self.settings, &self.this, live.ready);
         }
         live
     }
@@ -136,7 +143,13 @@ impl Client {
     /// Whether it has flags to answer from, or never will need any.
     #[must_use]
     pub fn is_initialized(&self) -> bool {
-        self.settings.offline || self.live().snapshot.initialized()
+        let live = self.live();
+        let daemon = self
+            .settings
+            .store
+            .as_ref()
+            .is_some_and(|store| store.daemon);
+        self.settings.offline || live.ready || daemon && live.snapshot.initialized()
     }
 
     /// Waits until it is initialized, at most so long; tells whether it is.
@@ -195,23 +208,125 @@ impl Client {
     }
 
     /// The next snapshot, from the source of the given generation.
-    fn publish(&self, generation: u64, change: Change) {
-        let live = self.live.load();
-        // Only the source thread of this process publishes, so nothing can come in between.
-        if live.generation != generation {
+    fn publish(&self, generation: u64, mut change: Change) {
+        let original = change.original.take();
+        let whole = change.is_whole();
+        let Some(runtime) = self.replace(generation, |live| {
+            // Before the data can be seen, so that who finds flags finds the status that goes with them.
+            live.runtime.data_is_good();
+            match live.snapshot.apply(change) {
+                Applied::New(snapshot) => Some((Some(snapshot), live.ready || whole)),
+                Applied::Older => None,
+            }
+        }) else {
             return;
+        };
+        if let Some(storage) = runtime.storage() {
+            storage.delivered(original, whole);
         }
-        // Before the data can be seen, so that who finds flags finds the status that goes with them.
-        live.runtime.data_is_good();
-        if let Applied::New(snapshot) = live.snapshot.apply(change) {
-            let next = Live {
+        runtime.data_arrived();
+    }
+
+    /// The next snapshot, from the store of the given generation.
+    fn publish_stored(
+        &self,
+        generation: u64,
+        is_all_there_is: bool,
+        next: impl FnOnce(&Snapshot) -> Option<Snapshot>,
+    ) {
+        let replaced = self.replace(generation, |live| {
+            next(&live.snapshot).map(|snapshot| (Some(snapshot), live.ready))
+        });
+        if let (true, Some(runtime)) = (is_all_there_is, replaced) {
+            runtime.data_arrived();
+        }
+    }
+
+    /// What a data source or a store of the application's own delivered; `write` says whether the store is to get it, too.
+    /// It is no sign that the source is ready.
+    pub fn deliver(&self, mut change: Change, write: bool) {
+        let original = change.original.take().filter(|_| write);
+        let whole = change.is_whole();
+        let generation = self.live().generation;
+        let replaced = self.replace(generation, |live| match live.snapshot.apply(change) {
+            Applied::New(snapshot) => Some((Some(snapshot), live.ready)),
+            Applied::Older => None,
+        });
+        if let Some(storage) = replaced.as_ref().and_then(|runtime| runtime.storage()) {
+            storage.delivered(original, whole);
+        }
+    }
+
+    /// A data source of the application's own says that it is ready; without data, no flag exists.
+    pub fn set_ready(&self) {
+        let generation = self.live().generation;
+        let replaced = self.replace(generation, |live| {
+            let snapshot = (!live.snapshot.initialized())
+                .then(|| live.snapshot.with_found(Vec::new(), Vec::new()));
+            Some((snapshot, true))
+        });
+        if let Some(runtime) = replaced {
+            runtime.data_arrived();
+        }
+    }
+
+    /// Replaces snapshot and readiness by what `next` makes of them, one caller at a time. Tells the runtime if the
+    /// generation is still that one.
+    fn replace(
+        &self,
+        generation: u64,
+        next: impl FnOnce(&Live) -> Option<(Option<Snapshot>, bool)>,
+    ) -> Option<Arc<Runtime>> {
+        let runtime = self.live.load().runtime.clone();
+        if self.live.load().generation != generation {
+            return None;
+        }
+        let publishing = runtime.publishing();
+        let live = self.live.load();
+        if live.generation != generation {
+            return None;
+        }
+        if let Some((snapshot, ready)) = next(&live) {
+            let snapshot = snapshot.map_or_else(|| live.snapshot.clone(), Arc::new);
+            self.live.store(Arc::new(Live {
                 generation,
-                snapshot: Arc::new(snapshot),
-                runtime: live.runtime.clone(),
-            };
-            self.live.store(Arc::new(next));
+                ready,
+                snapshot,
+                runtime: runtime.clone(),
+            }));
         }
-        live.runtime.data_arrived();
+        drop(publishing);
+        Some(runtime)
+    }
+
+    /// Asks the source for all data once more: the store has lost it.
+    fn deliver_again(&self, generation: u64) {
+        let live = self.live.load();
+        if live.generation == generation {
+            live.runtime.deliver_again(&self.settings, &self.this);
+        }
+    }
+
+    /// Whether [`Client::read_store`] is to be called before this flag is evaluated.
+    #[inline]
+    pub fn needs_store(&self, live: &Live, key: &str) -> bool {
+        self.settings.store.is_some()
+            && live
+                .runtime
+                .storage()
+                .is_some_and(|storage| storage.is_needed(live, key))
+    }
+
+    /// Reads a flag from the store, and all that it rests on; everything, without a key. Waits for the store, within
+    /// its time-outs; what it finds is in the next `live()`.
+    pub fn read_store(&self, key: Option<&str>) {
+        let runtime = self.live().runtime.clone();
+        if let Some(storage) = runtime.storage() {
+            match key {
+                Some(key) => storage.read_for(key),
+                None => storage.read_for_all(),
+            }
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 //! After a fork the child makes a new one and never touches or drops the inherited one.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 
 use super::big_segments::Memory;
 use super::logs::{LogQueue, Record};
+use super::storing::Storage;
 use super::{Client, Settings};
 use crate::events::log::{Level, Log};
 use crate::events::{Events, Ledger, SystemClock};
@@ -23,6 +24,13 @@ pub struct Runtime {
     started: Once,
     events: OnceLock<Events>,
     source: OnceLock<Source>,
+    /// The source that took over from the first one.
+    later: Mutex<Option<Source>>,
+    /// Which source is heard: what one that was replaced still says is not.
+    turn: AtomicU64,
+    storage: OnceLock<Arc<Storage>>,
+    /// Held while the next snapshot is put in place, never while anything waits.
+    publishing: Mutex<()>,
     logs: Arc<LogQueue>,
     pub(super) big_segments: Memory,
     status: Mutex<Status>,
@@ -78,6 +86,10 @@ impl Runtime {
             started: Once::new(),
             events: OnceLock::new(),
             source: OnceLock::new(),
+            later: Mutex::new(None),
+            turn: AtomicU64::new(0),
+            storage: OnceLock::new(),
+            publishing: Mutex::new(()),
             logs: Arc::new(LogQueue::default()),
             big_segments: Memory::default(),
             status: Mutex::new(Status::new(now_ms())),
@@ -92,14 +104,14 @@ impl Runtime {
 
     /// Starts the threads; only the first call does, and others wait until it has. What cannot be started is logged:
     /// evaluation goes on without.
-    pub(super) fn start(&self, settings: &Settings, client: &Weak<Client>) {
+    pub(super) fn start(&self, settings: &Settings, client: &Weak<Client>, ready: bool) {
         if !settings.offline {
             self.started
-                .call_once_force(|_| self.start_threads(settings, client));
+                .call_once_force(|_| self.start_threads(settings, client, ready));
         }
     }
 
-    fn start_threads(&self, settings: &Settings, client: &Weak<Client>) {
+    fn start_threads(&self, settings: &Settings, client: &Weak<Client>, ready: bool) {
         if settings.big_segments.is_some() {
             self.big_segments.wants_watch();
         }
@@ -118,35 +130,87 @@ impl Runtime {
                 Events::start(settings, Box::new(http), log.clone(), Arc::new(SystemClock));
             let _ = self.events.set(events);
         }
-        if let Some(plan) = &settings.plan {
-            // The source and the events each have an agent of their own: stopping one must not cut off the other.
-            let http = match plan.uri().map(|_| http("Receiving flags")) {
-                Some(None) => return,
-                Some(http) => http,
-                None => None,
-            };
-            let sink = Arc::new(ClientSink {
-                client: client.clone(),
-                generation: self.generation,
-            });
-            match Source::start(plan.clone(), http, sink, log.clone()) {
-                Ok(source) => drop(self.source.set(source)),
-                Err(error) => {
-                    log.log(
-                        Level::Error,
-                        format!(
-                            "flags will not arrive, the system has no thread for them: {error}"
-                        ),
-                    );
-                }
+        if let Some(store) = &settings.store {
+            let storage = Storage::new(
+                store.clone(),
+                client.clone(),
+                self.generation,
+                ready,
+                log.clone(),
+            );
+            if let Err(error) = storage.start() {
+                log.log(
+                    Level::Error,
+                    format!(
+                        "the feature store will not be used, the system has no thread for it: {error}"
+                    ),
+                );
             }
+            let _ = self.storage.set(storage);
         }
+        if let Some(source) = self.new_source(settings, client, 0) {
+            let _ = self.source.set(source);
+        }
+    }
+
+    /// Starts a source; `turn` tells it from those before it.
+    fn new_source(&self, settings: &Settings, client: &Weak<Client>, turn: u64) -> Option<Source> {
+        let plan = settings.plan.as_ref()?;
+        let log: Arc<dyn Log> = self.logs.clone();
+        // The source and the events each have an agent of their own: stopping one must not cut off the other.
+        let http = match plan.uri().map(|_| Http::new(&settings.transport)) {
+            Some(Err(error)) => {
+                log.log(
+                    Level::Error,
+                    format!("Receiving flags will not work: {error}"),
+                );
+                return None;
+            }
+            Some(Ok(http)) => Some(http),
+            None => None,
+        };
+        let sink = Arc::new(ClientSink {
+            client: client.clone(),
+            generation: self.generation,
+            turn,
+        });
+        Source::start(plan.clone(), http, sink, log.clone())
+            .map_err(|error| {
+                log.log(
+                    Level::Error,
+                    format!("flags will not arrive, the system has no thread for them: {error}"),
+                );
+            })
+            .ok()
+    }
+
+    /// Starts the source anew, so that it delivers all data once more.
+    pub(super) fn deliver_again(&self, settings: &Settings, client: &Weak<Client>) {
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(current) = later.as_ref().or(self.source.get()) else {
+            return;
+        };
+        let turn = self.turn.fetch_add(1, Ordering::AcqRel) + 1;
+        current.stop(Duration::from_millis(100));
+        *later = self.new_source(settings, client, turn);
     }
 
     /// Where evaluations are counted; `None` when there are no events.
     #[inline]
     pub fn events(&self) -> Option<&Events> {
         self.events.get()
+    }
+
+    /// The persistent store; `None` when there is none.
+    #[inline]
+    pub fn storage(&self) -> Option<&Arc<Storage>> {
+        self.storage.get()
+    }
+
+    pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there are log records to take.
@@ -172,8 +236,12 @@ impl Runtime {
     /// Ends the threads without waiting for them; what waits is sent.
     pub(super) fn leave(&self) {
         self.started.call_once_force(|_| ());
-        if let Some(source) = self.source.get() {
+        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in self.source.get().into_iter().chain(later.as_ref()) {
             source.stop(Duration::ZERO);
+        }
+        if let Some(storage) = self.storage.get() {
+            storage.stop(Instant::now());
         }
         self.events.get().into_iter().for_each(Events::leave);
         self.set_status(State::Off, None);
@@ -182,7 +250,11 @@ impl Runtime {
     /// Whether nothing of it runs or waits any more, after it was left.
     pub fn has_left(&self) -> bool {
         let source = self.source.get().is_none_or(|s| s.stop(Duration::ZERO));
-        source && self.events.get().is_none_or(Events::has_ended)
+        let stored = self
+            .storage
+            .get()
+            .is_none_or(|storage| storage.stop(Instant::now()));
+        source && stored && self.events.get().is_none_or(Events::has_ended)
     }
 
     /// Sends what waits and ends the threads, until the given moment; tells whether that was done in time.
@@ -190,15 +262,22 @@ impl Runtime {
         // A start on another thread comes first; one that comes later starts nothing.
         self.started.call_once_force(|_| ());
         // The source ends first: its sockets close at once, and the rest of the time belongs to the events.
+        if let Some(source) = &*self.later.lock().unwrap_or_else(PoisonError::into_inner) {
+            source.stop(Duration::ZERO);
+        }
         let source = self
             .source
             .get()
             .is_none_or(|source| source.stop(Duration::ZERO));
         let left = || end.saturating_duration_since(Instant::now());
         let events = self.events.get().is_none_or(|events| events.close(left()));
+        let stored = self
+            .storage
+            .get()
+            .is_none_or(|storage| storage.stop(end));
         let source = source || self.source.get().is_none_or(|source| source.stop(left()));
         self.set_status(State::Off, None);
-        source && events
+        source && events && stored
     }
 
     pub(super) fn wait_for_data(&self, timeout: Duration) {
@@ -216,6 +295,12 @@ impl Runtime {
 
     pub(super) fn data_arrived(&self) {
         self.updates.fetch_add(1, Ordering::Relaxed);
+        *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.data.notify_all();
+    }
+
+    /// No data will come for now: whoever waits for it goes on without.
+    pub(super) fn give_up_waiting(&self) {
         *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.data.notify_all();
     }
@@ -253,7 +338,12 @@ impl Runtime {
             size,
             generation: self.generation,
             threads: usize::from(running && self.events.get().is_some())
-                + usize::from(running && self.source.get().is_some()),
+                + usize::from(running && self.source.get().is_some())
+                + usize::from(
+                    self.storage
+                        .get()
+                        .is_some_and(|storage| storage.has_thread()),
+                ),
             lookups: lookups_running(),
             ledger: self.events.get().map(Events::stats),
         }
@@ -264,13 +354,16 @@ impl Runtime {
 struct ClientSink {
     client: Weak<Client>,
     generation: u64,
+    turn: u64,
 }
 
 impl ClientSink {
     fn with_runtime(&self, tell: impl FnOnce(&Runtime)) {
         if let Some(client) = self.client.upgrade() {
             let live = client.live.load();
-            if live.generation == self.generation {
+            if live.generation == self.generation
+                && live.runtime.turn.load(Ordering::Acquire) == self.turn
+            {
                 tell(&live.runtime);
             }
         }
@@ -278,8 +371,16 @@ impl ClientSink {
 }
 
 impl Sink for ClientSink {
+    fn wants_text(&self) -> bool {
+        self.client
+            .upgrade()
+            .is_some_and(|client| client.settings.store.is_some())
+    }
+
     fn apply(&self, change: Change) {
-        if let Some(client) = self.client.upgrade() {
+        if let Some(client) = self.client.upgrade()
+            && client.live.load().runtime.turn.load(Ordering::Acquire) == self.turn
+        {
             client.publish(self.generation, change);
         }
     }

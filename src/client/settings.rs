@@ -1,6 +1,7 @@
 //! How a client is set up, checked once. Where the values come from is the boundary's question.
 
 use super::BigSegments;
+use super::storing::StoreSettings;
 use crate::events;
 use crate::model::Value;
 use crate::source::Plan;
@@ -14,6 +15,8 @@ pub struct Settings {
     pub offline: bool,
     /// Where flags come from; `None` when offline.
     pub plan: Option<Plan>,
+    /// The persistent store; `None` when flags are kept in memory only.
+    pub store: Option<StoreSettings>,
     /// How to connect.
     pub transport: transport::Options,
     /// How events are gathered and sent; `None` when there are none.

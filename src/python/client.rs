@@ -16,11 +16,12 @@ use super::flags_state::FeatureFlagsState;
 use super::flush::FlushResult;
 use super::migration::{self, Asked};
 use super::user::{self, DictUser};
-use super::{options, registry, warn};
+use super::{options, registry, stores, warn};
 use crate::client::{Answer, Client, Live, Question, StateOptions, Wanted};
 use crate::evaluation::ErrorKind;
 use crate::events::Events;
 use crate::model::{Context, Value};
+use crate::store::{Change, DataError};
 
 /// How long a wait lasts at most before Python may handle a signal.
 const SLICE: Duration = Duration::from_millis(50);
@@ -71,6 +72,8 @@ impl PyClient {
         }
         if live.runtime.has_logs() {
             start_drain(py);
+            // A store written in Python asks for its thread by a line in the log.
+            drop(stores::lend_thread(py, client));
             // Python ran: it may have forked.
             return client.live();
         }
@@ -191,7 +194,12 @@ impl PyClient {
             return then(or_default(None), &Answer::error(ErrorKind::FlagNotFound));
         };
         let key = key.to_string_lossy();
-        let live = Self::live(py, client);
+        let mut live = Self::live(py, client);
+        if client.needs_store(&live, &key) {
+            drop(live);
+            py.detach(|| client.read_store(Some(&key)));
+            live = Self::live(py, client);
+        }
         let question = Question {
             key: &key,
             default: || {
@@ -454,9 +462,63 @@ impl PyClient {
                 "the client was initialized already",
             ));
         }
+        stores::lend_thread(py, self.client()?)?;
         Self::live(py, self.client()?);
         self.wait_for_initialization(py, start_wait)?;
         drain(py)
+    }
+
+    /// Takes all data from a source or store of the application's own, as JSON text: `{"flags", "segments"}`.
+    fn _deliver(&self, py: Python<'_>, text: &str, write: bool) -> PyResult<()> {
+        let client = self.client()?;
+        py.detach(|| {
+            let change = Change::full(text.as_bytes())?.with_text(text.as_bytes());
+            client.deliver(change, write);
+            Ok(())
+        })
+        .map_err(|error: DataError| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Takes one flag (`features`) or segment (`segments`), as JSON text.
+    fn _deliver_item(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        key: &str,
+        text: &str,
+        write: bool,
+    ) -> PyResult<()> {
+        let (client, kind) = (self.client()?, stores::kind_of(kind)?);
+        py.detach(|| {
+            client.deliver(Change::upsert(kind, key, text)?, write);
+            Ok(())
+        })
+        .map_err(|error: DataError| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Takes the deletion of one flag or segment.
+    fn _deliver_deletion(&self, kind: &str, key: &str, version: i64, write: bool) -> PyResult<()> {
+        let client = self.client()?;
+        client.deliver(
+            Change::delete(stores::kind_of(kind)?, key, version),
+            write,
+        );
+        Ok(())
+    }
+
+    /// A source of the application's own says that it is ready.
+    fn _set_ready(&self) -> PyResult<()> {
+        self.client()?.set_ready();
+        Ok(())
+    }
+
+    /// Whether the feature store answers, and whether it has to be filled again.
+    fn _store_status(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
+        let live = Self::live(py, self.client()?);
+        Ok(live.runtime.storage().map_or((true, false), |storage| {
+            let status = storage.status();
+            (status.available, status.refresh_needed)
+        }))
     }
 
     /// The value of a flag for a user or context; the default where there is none. Never raises.
@@ -659,7 +721,12 @@ impl PyClient {
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<FeatureFlagsState> {
         let client = self.client()?;
-        let live = Self::live(py, client);
+        let mut live = Self::live(py, client);
+        if live.runtime.storage().is_some() {
+            drop(live);
+            py.detach(|| client.read_store(None));
+            live = Self::live(py, client);
+        }
         let options = StateOptions {
             client_side_only,
             with_reasons,

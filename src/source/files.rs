@@ -159,8 +159,11 @@ impl Files<'_> {
         let mut document = document::merge(&files)?;
         drop(files);
         let versions = self.versions.next(&mut document);
-        let change =
-            Change::full(document.to_json().as_bytes()).map_err(|error| error.to_string())?;
+        let json = document.to_json();
+        // Files are small: their text is kept whether or not there is a store to write it to.
+        let change = Change::full(json.as_bytes())
+            .map_err(|error| error.to_string())?
+            .with_text(json.as_bytes());
         self.versions = versions;
         Ok(Some((change, document.remarks, hash)))
     }

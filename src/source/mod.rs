@@ -44,6 +44,10 @@ use crate::transport::Http;
 
 /// What a source tells. All calls come from the source's one thread; none may wait for long.
 pub trait Sink: Send + Sync {
+    /// Whether all data is to carry the text that it was read from.
+    fn wants_text(&self) -> bool {
+        false
+    }
     /// Data arrived. Its remarks are logged by the source already.
     fn apply(&self, change: Change);
     /// The state changed, or the same state has a new error, or [`State::Valid`] is confirmed by all data or by an

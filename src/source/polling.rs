@@ -64,7 +64,7 @@ fn poll(
                 )
             })?;
             *etag = response.header("etag").map(str::to_owned);
-            teller.apply(change);
+            teller.apply_whole(change, &response.body);
             Ok(())
         }
         304 if known.is_some() => {

@@ -131,10 +131,9 @@ impl Stream<'_> {
                 format!("a {name} event of the stream cannot be read: {error}"),
             )
         })?;
-        drop(data);
         match message {
             Message::Full(change) => {
-                self.teller.apply(change);
+                self.teller.apply_whole(change, &data);
                 if let Some(started) = self.attempt.take() {
                     self.teller.stream_init(started, false);
                 }

@@ -152,6 +152,16 @@ impl Teller {
         }
     }
 
+    /// Applies all data; `json` is the text that it was read from.
+    pub(super) fn apply_whole(&mut self, change: Change, json: &[u8]) {
+        let change = if self.sink.wants_text() {
+            change.with_text(json)
+        } else {
+            change
+        };
+        self.apply(change);
+    }
+
     pub(super) fn apply(&mut self, mut change: Change) {
         for remark in std::mem::take(&mut change.remarks) {
             self.remark(remark);

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::persistent::Texts;
 use super::table::{Entry, Item};
 use crate::model::{Flag, RawFlag, RawSegment, Segment, Value, invalid_patterns};
 
 /// What an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DataKind {
     /// A flag.
     Flag,
@@ -26,6 +27,8 @@ pub struct Change {
     pub(super) what: What,
     /// What is worth a warning, in words for the log; the change can be applied all the same.
     pub remarks: Vec<String>,
+    /// What arrived, for a store that it is written to. Whole data has it only where it was asked for.
+    pub original: Option<Original>,
 }
 
 #[derive(Debug)]
@@ -96,12 +99,53 @@ impl Change {
             DataKind::Flag => What::Flag(item(key.into(), raw, &mut remarks)),
             DataKind::Segment => What::Segment(item(key.into(), raw, &mut remarks)),
         };
-        Ok(Change { what, remarks })
+        let original = Some(Original::Item {
+            kind,
+            key: key.into(),
+            version: what.version(),
+            text: json.into(),
+        });
+        Ok(Change {
+            what,
+            remarks,
+            original,
+        })
+    }
+
+    /// Whole data, together with the text it was read from: what [`Change::full`] or [`Change::put`] reads.
+    #[must_use]
+    pub fn with_text(self, json: &[u8]) -> Change {
+        Change {
+            original: Some(Original::Whole(json.into())),
+            ..self
+        }
+    }
+
+    /// Whole data of these items.
+    #[must_use]
+    pub fn of_items(flags: Vec<Item<Flag>>, segments: Vec<Item<Segment>>) -> Change {
+        Change {
+            what: What::Full { flags, segments },
+            remarks: Vec::new(),
+            original: None,
+        }
+    }
+
+    /// Whether it is all data.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.what, What::Full { .. })
     }
 
     /// One item gone.
     #[must_use]
     pub fn delete(kind: DataKind, key: &str, version: i64) -> Change {
+        let original = Some(Original::Item {
+            kind,
+            key: key.into(),
+            version,
+            text: tombstone(key, version).into(),
+        });
         let key = key.into();
         let what = match kind {
             DataKind::Flag => What::Flag(Item {
@@ -116,6 +160,7 @@ impl Change {
         Change {
             what,
             remarks: Vec::new(),
+            original,
         }
     }
 
@@ -135,7 +180,101 @@ impl Change {
         Ok(Change {
             what: What::Full { flags, segments },
             remarks,
+            original: None,
         })
+    }
+}
+
+/// What arrived, as it arrived.
+#[derive(Clone, Debug)]
+pub enum Original {
+    /// The text of all data.
+    Whole(Box<[u8]>),
+    /// An item, or the mark of its deletion.
+    Item {
+        /// What it is.
+        kind: DataKind,
+        /// Its key.
+        key: Box<str>,
+        /// Its version.
+        version: i64,
+        /// Its text.
+        text: Box<str>,
+    },
+}
+
+impl Original {
+    /// The flags and segments of whole data, each as it stands in the text.
+    #[must_use]
+    pub fn items(json: &[u8]) -> Option<(Texts, Texts)> {
+        let payload: Payload<&RawValue, &RawValue> = match serde_json::from_slice(json) {
+            Ok(Payload {
+                flags: None,
+                segments: None,
+            })
+            | Err(_) => serde_json::from_slice::<Wrapped<_>>(json).ok()?.data,
+            Ok(payload) => payload,
+        };
+        let texts = |members: Option<Members<&RawValue>>| {
+            let members = members.into_iter().flat_map(|members| members.0);
+            members
+                .map(|(key, raw)| (key, raw.get().into()))
+                .collect::<Texts>()
+        };
+        Some((texts(payload.flags), texts(payload.segments)))
+    }
+}
+
+/// What stands for a deleted item in a store, as launchdarkly-server-sdk 9.20 writes it.
+#[must_use]
+pub fn tombstone(key: &str, version: i64) -> String {
+    let key = serde_json::to_string(key).unwrap_or_default();
+    format!("{{\"key\": {key}, \"version\": {version}, \"deleted\": true}}")
+}
+
+/// Reads the text of one flag, whatever it is.
+#[must_use]
+pub fn read_flag(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<Flag> {
+    read_item(key, json, remarks)
+}
+
+/// Reads the text of one segment, whatever it is.
+#[must_use]
+pub fn read_segment(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<Segment> {
+    read_item(key, json, remarks)
+}
+
+fn read_item<T: Compiled>(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<T>
+where
+    for<'a> &'a RawValue: Source<T>,
+{
+    match serde_json::from_str::<&RawValue>(json) {
+        Ok(raw) => item(key.into(), raw, remarks),
+        Err(error) => {
+            let error: Box<str> = describe(&error).into();
+            remarks.push(malformed(T::NAME, key, &error));
+            let entry = Entry::Malformed { version: 0, error };
+            Item {
+                key: key.into(),
+                entry,
+            }
+        }
+    }
+}
+
+fn malformed(kind: &str, key: &str, error: &str) -> String {
+    format!(
+        "The data of {kind} \"{key}\" is malformed: {error}. It is served as an error until it is mended; nothing else is affected."
+    )
+}
+
+impl What {
+    fn version(&self) -> i64 {
+        match self {
+            What::Full { .. } => 0,
+            What::Flag(item) => item.entry.version_or(|flag| flag.version),
+            What::Segment(item) => item.entry.version_or(|segment| segment.version),
+        }
     }
 }
 
@@ -154,7 +293,7 @@ fn item<S: Source<T>, T: Compiled>(key: Box<str>, source: S, remarks: &mut Vec<S
     let entry = source.entry(&key);
     match &entry {
         Entry::Live(compiled) => compiled.remarks(&key, remarks),
-        Entry::Malformed { error, .. } => remarks.push(format!("The data of {} \"{key}\" is malformed: {error}. It is served as an error until it is mended; nothing else is affected.", T::NAME)),
+        Entry::Malformed { error, .. } => remarks.push(malformed(T::NAME, &key, error)),
         Entry::Deleted { .. } => {}
     }
     Item { key, entry }

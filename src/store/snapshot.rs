@@ -62,7 +62,7 @@ impl Snapshot {
             }
             What::Flag(mut item) => {
                 if self.flags.get(&item.key).is_some_and(|old| {
-                    version_of(old, |f| f.version) >= version_of(&item.entry, |f| f.version)
+                    old.version_or(|f| f.version) >= item.entry.version_or(|f| f.version)
                 }) {
                     return Applied::Older;
                 }
@@ -85,7 +85,7 @@ impl Snapshot {
             }
             What::Segment(item) => {
                 if self.segments.get(&item.key).is_some_and(|old| {
-                    version_of(old, |s| s.version) >= version_of(&item.entry, |s| s.version)
+                    old.version_or(|s| s.version) >= item.entry.version_or(|s| s.version)
                 }) {
                     return Applied::Older;
                 }
@@ -96,6 +96,40 @@ impl Snapshot {
                 })
             }
         }
+    }
+
+    /// The snapshot with what a store was found to hold: these items as they are, whatever their versions. It is data
+    /// to answer from.
+    #[must_use]
+    pub fn with_found(&self, flags: Vec<Item<Flag>>, segments: Vec<Item<Segment>>) -> Snapshot {
+        let mut next = Snapshot {
+            flags: self.flags.clone(),
+            segments: self.segments.clone(),
+            next_slot: self.next_slot,
+            initialized: true,
+        };
+        for mut item in flags {
+            if let Entry::Live(flag) = &mut item.entry {
+                flag.slot = match next.flags.get(&item.key) {
+                    Some(Entry::Live(old)) => old.slot,
+                    _ => {
+                        next.next_slot += 1;
+                        next.next_slot - 1
+                    }
+                };
+            }
+            next.flags = next.flags.with(item);
+        }
+        for item in segments {
+            next.segments = next.segments.with(item);
+        }
+        next
+    }
+
+    /// What is known of a segment.
+    #[must_use]
+    pub fn segment_entry(&self, key: &str) -> Option<&Entry<Segment>> {
+        self.segments.get(key)
     }
 
     /// What is known of a flag.
@@ -136,13 +170,6 @@ impl Lookup for Snapshot {
             Some(Entry::Live(segment)) => Some(segment),
             _ => None,
         }
-    }
-}
-
-fn version_of<T>(entry: &Entry<T>, of: impl Fn(&T) -> i64) -> i64 {
-    match entry {
-        Entry::Live(item) => of(item),
-        Entry::Malformed { version, .. } | Entry::Deleted { version } => *version,
     }
 }
 

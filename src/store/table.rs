@@ -49,6 +49,24 @@ pub enum Entry<T> {
     },
 }
 
+impl<T> Item<T> {
+    /// Whether there is nothing under the key.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.entry, Entry::Deleted { .. })
+    }
+}
+
+impl<T> Entry<T> {
+    /// Its version, which `of` tells of a live item.
+    pub fn version_or(&self, of: impl FnOnce(&T) -> i64) -> i64 {
+        match self {
+            Entry::Live(item) => of(item),
+            Entry::Malformed { version, .. } | Entry::Deleted { version } => *version,
+        }
+    }
+}
+
 /// Shares all shards.
 impl<T> Clone for Table<T> {
     fn clone(&self) -> Table<T> {

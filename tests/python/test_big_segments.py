@@ -1,4 +1,4 @@
-"""Big segments: which store is asked for what and when, what its answers are worth, and what happens when it misbehaves.
+"""Big segments: what a store is asked and when, what its answers are worth, and what happens when it misbehaves.
 
 What an evaluation makes of an answer is in ``tests/cases/big_segments.json``. Redis is a real server where one is
 installed; DynamoDB is a stand-in for ``boto3``.
@@ -313,7 +313,7 @@ def test_an_interrupt_while_the_store_is_asked_comes_once_the_evaluation_is_done
     # Where the tests were started in the background the signal is ignored.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the interrupt may arrive just after the call
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes at any of the lines
             client.variation("flag", USER, "default")
             for _ in range(10_000):
                 pass
@@ -630,10 +630,8 @@ class Server:
 
     def command(self, *words: str) -> bytes:
         """Sends one command as a relay would, by the protocol itself; returns the first line of the answer."""
-        with (
-            socket.create_connection(("127.0.0.1", self.port), DEADLINE) as connection,
-            connection.makefile("rwb") as f,
-        ):
+        connection = socket.create_connection(("127.0.0.1", self.port), DEADLINE)
+        with connection, connection.makefile("rwb") as f:
             answer = b""
             for command in (("AUTH", "a secret"), words):
                 f.write(b"*%d\r\n" % len(command))
@@ -701,8 +699,8 @@ def test_a_native_store_that_a_user_changed_is_asked_by_its_methods(open_client:
         def get_metadata(self) -> BigSegmentStoreMetadata:
             return BigSegmentStoreMetadata(now() + 3_600_000)
 
-        def get_membership(self, context_hash: str) -> dict[str, bool] | None:  # noqa: ARG002 - the interface's name
-            return IN
+        def get_membership(self, context_hash: str) -> dict[str, bool] | None:
+            return IN if context_hash == hash_of("u") else None
 
     client = open_client(Changed("redis://127.0.0.1:1", None, {}))
     assert (client.variation("flag", USER, None), status_of(client)) == (True, "HEALTHY")

@@ -1,5 +1,7 @@
-"""Big segment stores in databases: Redis natively, DynamoDB by ``boto3``. Keys and columns are those that
-launchdarkly-server-sdk 9.20 reads and the Relay Proxy writes; names and defaults of arguments are the caller's question.
+"""Big segment stores in databases: Redis natively, DynamoDB by ``boto3``.
+
+Keys and columns are those that launchdarkly-server-sdk 9.20 reads and the Relay Proxy writes. Names and defaults of
+arguments are the question of :mod:`ldclient.integrations`.
 """
 
 from __future__ import annotations
@@ -16,22 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["DynamoDBBigSegmentStore", "RedisBigSegmentStore"]
 
 # What ``redis.ConnectionPool.from_url`` takes and has no meaning here.
-_NO_EFFECT = frozenset(
-    [
-        "client_name",
-        "decode_responses",
-        "encoding",
-        "encoding_errors",
-        "health_check_interval",
-        "protocol",
-        "retry",
-        "retry_on_error",
-        "retry_on_timeout",
-        "socket_keepalive",
-        "socket_keepalive_options",
-        "socket_read_size",
-    ]
-)
+_NO_EFFECT = {
+    "client_name",
+    "decode_responses",
+    "encoding",
+    "encoding_errors",
+    "health_check_interval",
+    "protocol",
+    "retry",
+    "retry_on_error",
+    "retry_on_timeout",
+    "socket_keepalive",
+    "socket_keepalive_options",
+    "socket_read_size",
+}
 
 
 class RedisBigSegmentStore(BigSegmentStore):
@@ -47,7 +47,7 @@ class RedisBigSegmentStore(BigSegmentStore):
             del given[name]
         database = given.pop("db", None)
         self._native = _ldclient.RedisBigSegments(
-            _values.text("url", url) or "",
+            _values.text("url", url) or "redis://localhost:6379/0",
             _values.text("prefix", prefix) or "launchdarkly",
             username=_values.text("username", given.pop("username", None)) or None,
             password=_values.text("password", given.pop("password", None)) or None,
@@ -111,9 +111,8 @@ class DynamoDBBigSegmentStore(BigSegmentStore):
         """Does nothing: connections close with the store."""
 
     def _item(self, namespace: str, key: str) -> dict[str, Any]:
-        answer = self._client.get_item(
-            TableName=self._table_name, Key={"namespace": {"S": namespace}, "key": {"S": key}}
-        )
+        keys = {"namespace": {"S": namespace}, "key": {"S": key}}
+        answer = self._client.get_item(TableName=self._table_name, Key=keys)
         item: dict[str, Any] | None = answer.get("Item")
         return item or {}
 
