@@ -271,10 +271,7 @@ impl Runtime {
             .is_none_or(|source| source.stop(Duration::ZERO));
         let left = || end.saturating_duration_since(Instant::now());
         let events = self.events.get().is_none_or(|events| events.close(left()));
-        let stored = self
-            .storage
-            .get()
-            .is_none_or(|storage| storage.stop(end));
+        let stored = self.storage.get().is_none_or(|storage| storage.stop(end));
         let source = source || self.source.get().is_none_or(|source| source.stop(left()));
         self.set_status(State::Off, None);
         source && events && stored

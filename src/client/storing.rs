@@ -335,7 +335,11 @@ impl Storage {
             (Err(error), _) => Err(error),
             (Ok(usable), Caching::For(time)) => {
                 self.state().refresh_at = Some(Instant::now() + ahead(time));
-                if usable { self.read_everything() } else { Ok(()) }
+                if usable {
+                    self.read_everything()
+                } else {
+                    Ok(())
+                }
             }
             (Ok(usable), Caching::Off | Caching::Forever) => {
                 self.state().refresh_at = None;
