@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -361,10 +360,11 @@ impl PyContext {
         Ok(!self.get(attribute.py(), attribute)?.is_none())
     }
 
-    /// Refuses: without this, Python would iterate by `__getitem__`, which has an answer for every index, for ever.
-    #[allow(clippy::unused_self, reason = "Python calls it on an object")]
-    fn __iter__(&self) -> PyResult<Py<PyAny>> {
-        Err(PyTypeError::new_err("'Context' object is not iterable"))
+    /// Not iterable: without this, Python would iterate by `__getitem__`, which has an answer for every index, for ever.
+    #[classattr]
+    #[pyo3(name = "__iter__")]
+    fn no_iteration(py: Python<'_>) -> Py<PyAny> {
+        py.None()
     }
 
     fn __repr__(&self) -> String {
