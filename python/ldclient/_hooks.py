@@ -97,7 +97,7 @@ def track(client: LDClient, name: str, user: object, data: Any, metric_value: An
     if not hooks or not context.valid:
         return
     series = TrackSeriesContext(context, name, data, metric_value, client._environment_id())
-    for one in reversed(hooks):
+    for one in hooks:
         hook = one.hook
         _run(thread, running, one, "after_track", lambda hook=hook: hook.after_track(series))  # type: ignore[misc]
 

@@ -1,8 +1,8 @@
 """Hooks: code of the application that runs before and after evaluations, and after events. Running them is left to
 ``_hooks``.
 
-1. Stages run on the caller's thread, the first ones in the order in which the hooks were added, the last ones in
-   reverse.
+1. Stages run on the caller's thread, in the order in which the hooks were added; those after an evaluation in reverse,
+   so that the first hook is around all others.
 2. A stage that raises costs itself: the evaluation and the other hooks go on, and the first time it is logged.
 3. An evaluation that a stage asks for runs the stages of the other hooks; one that such a stage asks for runs none.
 """

@@ -185,7 +185,7 @@ def test_a_migration_that_is_none_tells_hooks_the_wrong_type(start: Callable[...
     assert detail == EvaluationDetail("shadow", None, {"kind": "ERROR", "errorKind": "WRONG_TYPE"})
 
 
-def test_stages_before_run_in_order_and_stages_after_in_reverse(start: Callable[..., LDClient]) -> None:
+def test_stages_run_in_order_and_those_after_an_evaluation_in_reverse(start: Callable[..., LDClient]) -> None:
     notes: list[Stage] = []
     first, second, third = (Noting(name, notes) for name in "abc")
     client = start(first, second)
@@ -200,7 +200,7 @@ def test_stages_before_run_in_order_and_stages_after_in_reverse(start: Callable[
     ]
     notes.clear()
     client.track("event", USER)
-    assert first.stages == [("c", "track"), ("b", "track"), ("a", "track")]
+    assert first.stages == [("a", "track"), ("b", "track"), ("c", "track")]
 
 
 @pytest.mark.parametrize(
