@@ -31,8 +31,8 @@ pub use big_segments::{BigSegmentStoreStatus, BigSegments, Watcher};
 pub use logs::Record;
 pub use runtime::{Runtime, Stats};
 pub use settings::{Settings, diagnostic_platform};
-pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 pub use state::{FlagState, FlagsState, StateOptions};
+pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 
 use crate::store::{Applied, Change, Snapshot};
 
@@ -108,15 +108,14 @@ impl Client {
             generation,
             ready: inherited.ready,
             snapshot: inherited.snapshot.clone(),
-            runtime: Arc::new(Runtime::new(generation)),
+            runtime: Arc::new(inherited.runtime.renewed(generation)),
         };
         // Of several threads one wins; the others drop a runtime that was never started, and wait for the winner's
         // start, which waits for nothing, so that what they record is not lost.
         self.live.compare_and_swap(inherited, Arc::new(renewed));
         let live = self.live.load();
         if !self.closed.load(Ordering::Acquire) {
-            live.runtime
-                .start(&self.settings, &self.this, live.ready);
+            live.runtime.start(&self.settings, &self.this, live.ready);
         }
         live
     }
@@ -242,9 +241,10 @@ impl Client {
         }
     }
 
-    /// What a data source or a store of the application's own delivered. It is no sign that the source is ready.
-    pub fn deliver(&self, mut change: Change) {
-        let original = change.original.take();
+    /// What a data source or a store of the application's own delivered; `write` says whether the store is to get it, too.
+    /// It is no sign that the source is ready.
+    pub fn deliver(&self, mut change: Change, write: bool) {
+        let original = change.original.take().filter(|_| write);
         let whole = change.is_whole();
         let generation = self.live().generation;
         let replaced = self.replace(generation, |live| match live.snapshot.apply(change) {

@@ -164,6 +164,11 @@ impl Storage {
     /// Starts the thread, where it is not Python's to lend.
     pub(super) fn start(self: &Arc<Storage>) -> io::Result<()> {
         if self.settings.lent_thread {
+            // Noticed by the next API call, in a forked child too.
+            self.log.log(
+                Level::Debug,
+                "The feature store is asked on a thread of Python's.".to_owned(),
+            );
             return Ok(());
         }
         let storage = Arc::clone(self);
@@ -330,7 +335,11 @@ impl Storage {
             (Err(error), _) => Err(error),
             (Ok(usable), Caching::For(time)) => {
                 self.state().refresh_at = Some(Instant::now() + ahead(time));
-                if usable { self.read_everything() } else { Ok(()) }
+                if usable {
+                    self.read_everything()
+                } else {
+                    Ok(())
+                }
             }
             (Ok(usable), Caching::Off | Caching::Forever) => {
                 self.state().refresh_at = None;

@@ -36,6 +36,22 @@ impl PyContext {
     }
 }
 
+/// Whom a caller means, as a `Context`: a context as it is, a dict of either form, and an invalid context for all else.
+#[pyfunction]
+pub fn context_of<'py>(user: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyContext>> {
+    if let Ok(context) = user.cast::<PyContext>() {
+        return Ok(context.clone());
+    }
+    let context = match user.cast::<PyDict>() {
+        Ok(dict) if dict.contains("kind").unwrap_or(false) => super::user::context_from_dict(dict),
+        Ok(dict) => super::user::context_from_user(dict),
+        Err(_) => PyContext {
+            context: Err("there is no user or context".into()),
+        },
+    };
+    Bound::new(user.py(), context)
+}
+
 #[pymethods]
 impl PyContext {
     /// The kind of a context whose kind is not given.
@@ -78,7 +94,7 @@ impl PyContext {
             .collect();
         builder.allow_empty_key = allow_empty_key;
         for (name, value) in attributes.into_iter().flatten() {
-            builder.try_set(&name, &value)?;
+            builder.try_set(&name, &value);
         }
         Ok(builder.build())
     }
@@ -119,9 +135,17 @@ impl PyContext {
     }
 
     /// A context from an old-style user: a dict with a `key`, built-in attributes and `custom`.
+    ///
+    /// A value of the wrong type is converted or left out with a warning, as where a dict is given as a user. With
+    /// `strict` it makes the context invalid instead; a key that is not text is such a value.
     #[staticmethod]
-    fn from_user(user: &Bound<'_, PyDict>) -> PyContext {
-        super::user::context_from_user(user)
+    #[pyo3(signature = (user, *, strict = false))]
+    fn from_user(user: &Bound<'_, PyDict>, strict: bool) -> PyContext {
+        if strict {
+            super::user::context_from_typed_user(user)
+        } else {
+            super::user::context_from_user(user)
+        }
     }
 
     /// A builder for a context with this key.
@@ -338,6 +362,7 @@ impl PyContext {
     }
 
     /// Refuses: without this, Python would iterate by `__getitem__`, which has an answer for every index, for ever.
+    #[allow(clippy::unused_self, reason = "Python calls it on an object")]
     fn __iter__(&self) -> PyResult<Py<PyAny>> {
         Err(PyTypeError::new_err("'Context' object is not iterable"))
     }
@@ -507,29 +532,25 @@ impl PyContextBuilder {
         mut slf: PyRefMut<'py, Self>,
         attribute: &Bound<'py, PyAny>,
         value: &Bound<'py, PyAny>,
-    ) -> PyResult<PyRefMut<'py, Self>> {
-        slf.try_set(attribute, value)?;
-        Ok(slf)
+    ) -> PyRefMut<'py, Self> {
+        slf.try_set(attribute, value);
+        slf
     }
 
     /// The same, telling whether the attribute could be set.
-    fn try_set(
-        &mut self,
-        attribute: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<bool> {
+    fn try_set(&mut self, attribute: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> bool {
         let Ok(name) = attribute.cast::<PyString>() else {
-            return Ok(false);
+            return false;
         };
         let name = &*name.to_string_lossy();
         let value = match from_python(value) {
             Ok(value) => value,
             Err(why) => {
                 warn::attribute_not_sent(value.py(), name, &why);
-                return Ok(false);
+                return false;
             }
         };
-        Ok(match (name, value) {
+        match (name, value) {
             ("key", Value::String(key)) => {
                 self.parts.key = key;
                 true
@@ -561,7 +582,7 @@ impl PyContextBuilder {
                 }
                 true
             }
-        })
+        }
     }
 
     /// Marks attributes, given by references, as private.

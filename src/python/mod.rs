@@ -13,10 +13,12 @@ mod convert;
 mod detail;
 mod flags_state;
 mod flush;
+mod migration;
 mod options;
 mod redis_big_segments;
 mod registry;
 mod stats;
+mod stores;
 mod user;
 mod warn;
 
@@ -46,8 +48,11 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<detail::EvaluationDetail>()?;
     module.add_class::<flags_state::FeatureFlagsState>()?;
     module.add_class::<flush::FlushResult>()?;
+    module.add_class::<stores::PyRedisStore>()?;
+    module.add_class::<stores::StoreWork>()?;
     module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
     module.add_function(wrap_pyfunction!(registry::flush_all, module)?)?;
+    module.add_function(wrap_pyfunction!(context::context_of, module)?)?;
     module.add_function(wrap_pyfunction!(registry::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(registry::take_log_records, module)?)
 }

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::big_segments;
+use super::{big_segments, stores};
 use crate::client::{BigSegments, Settings, diagnostic_platform};
 use crate::events::{self, Diagnostics};
 use crate::model::Value;
@@ -75,6 +75,10 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
     }
     settings.transport.check().map_err(PyValueError::new_err)?;
     settings.plan = plan(&options)?;
+    settings.store = stores::settings(
+        &options.get("store")?,
+        !options.flag("own_source")? && options.flag("use_ldd")?,
+    )?;
     settings.big_segments = big_segments(&options)?;
     if options.flag("send_events")? {
         settings.events = Some(events(&options)?);
@@ -111,7 +115,7 @@ fn big_segments(options: &Options<'_, '_>) -> PyResult<Option<BigSegments>> {
 }
 
 fn plan(options: &Options<'_, '_>) -> PyResult<Option<Plan>> {
-    if options.flag("use_ldd")? {
+    if options.flag("use_ldd")? || options.flag("own_source")? {
         return Ok(None);
     }
     let files = options.get("files")?;
@@ -260,7 +264,10 @@ fn diagnostics(options: &Options<'_, '_>) -> PyResult<Diagnostics> {
             "diagnosticRecordingIntervalMillis",
             millis("diagnostic_recording_interval")?,
         ),
-        ("dataStoreType", Value::from("memory")),
+        (
+            "dataStoreType",
+            Value::from(&*options.text("data_store_type")?),
+        ),
     ];
     let py = options.0.py();
     let platform =

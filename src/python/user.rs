@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::context::PyContext;
 use super::convert::{from_python, members_of, name_of, type_name};
@@ -221,6 +221,38 @@ pub fn context_from_user(dict: &Bound<'_, PyDict>) -> PyContext {
     }
 }
 
+/// An old-style user as a context, invalid when a value has another type than the service's own libraries take.
+pub fn context_from_typed_user(dict: &Bound<'_, PyDict>) -> PyContext {
+    match wrongly_typed(dict) {
+        Some(name) => PyContext::new(Err(ContextError(format!(
+            "the attribute \"{name}\" of a user has the wrong type"
+        )))),
+        None => context_from_user(dict),
+    }
+}
+
+/// The first attribute that the service's own libraries refuse, as its contract suite says ("invalid old user").
+fn wrongly_typed(dict: &Bound<'_, PyDict>) -> Option<String> {
+    members_of(dict)
+        .into_iter()
+        .flatten()
+        .find_map(|(name, value)| {
+            let name = name_of(&name).ok()?;
+            let fits = match &*name {
+                "key" => value.is_instance_of::<PyString>(),
+                _ if value.is_none() => true,
+                "custom" => value.is_instance_of::<PyDict>(),
+                "anonymous" => value.is_instance_of::<PyBool>(),
+                "privateAttributeNames" => {
+                    value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>()
+                }
+                built_in if BUILT_IN.contains(&built_in) => value.is_instance_of::<PyString>(),
+                _ => true,
+            };
+            (!fits).then(|| name.to_string())
+        })
+}
+
 /// All of a dict user. What cannot be used is left out with one warning that says what to do.
 fn parts_of_user(dict: &Bound<'_, PyDict>, key: &str) -> Parts {
     let py = dict.py();
@@ -306,7 +338,7 @@ fn add_custom(custom: &Bound<'_, PyDict>, parts: &mut Parts) {
         }
         match from_python(&value) {
             Ok(Value::Null) => {}
-            Ok(value) => parts.attributes.push((name.into(), value)),
+            Ok(value) => parts.attributes.push((name, value)),
             Err(why) => warn::attribute_not_sent(py, &name, &why),
         }
     }

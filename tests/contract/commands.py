@@ -8,6 +8,7 @@ from typing import Any
 
 from callbacks import answer_of, context_of, migration_step, on_change, on_value_change
 from configuration import config_of, start_wait_of
+
 from ldclient import Context, LDClient
 from ldclient.migrations import ExecutionOrder, MigratorBuilder, Operation, Stage
 
@@ -98,7 +99,7 @@ class ClientUnderTest:
         except ValueError as error:
             return {"error": str(error)}
         if isinstance(given, dict) and "kind" not in given:
-            return _context_answer(Context.from_user(given))
+            return _context_answer(Context.from_user(given, strict=True))
         return _context_answer(Context.from_dict(given))
 
     def _context_comparison(self, parameters: _Json) -> _Json:

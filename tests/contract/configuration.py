@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callbacks import CallbackHook, CallbackStore
+
 from ldclient.config import BigSegmentsConfig, Config, HTTPConfig
 from ldclient.feature_store import CacheConfig
 from ldclient.integrations import Consul, DynamoDB, Redis

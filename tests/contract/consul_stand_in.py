@@ -86,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             self.close_connection = True
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         key, query = self._key()
         if key is None:
             leader = urlsplit(self.path).path == "/v1/status/leader"
@@ -109,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
                 found = [entry] if entry else []
             self._answer(200 if found else 404, found or None)
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if urlsplit(self.path).path == "/v1/txn":
             self._transact(json.loads(body))
@@ -127,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
                     entries.set(key, body, int(query.get("flags") or 0))
             self._answer(200, done)
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         key, query = self._key()
         if key is None:
             self._answer(404, None)
@@ -160,7 +160,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         with entries.lock:
             errors = [
-                {"OpIndex": number, "What": reason} for number, step in enumerate(steps) if (reason := _fault(entries, step))
+                {"OpIndex": number, "What": reason}
+                for number, step in enumerate(steps)
+                if (reason := _fault(entries, step))
             ]
             if errors:
                 self._answer(409, {"Results": None, "Errors": errors})

@@ -14,9 +14,10 @@ import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import ldclient
 from capabilities import DECLARED
 from commands import ClientUnderTest, UnknownCommandError
+
+import ldclient
 
 _Json = dict[str, Any]
 
@@ -41,12 +42,12 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: Service
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer(
             200, {"name": "ldclient-rs", "clientVersion": ldclient.__version__, "capabilities": sorted(DECLARED)}
         )
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             parameters = json.loads(body)
@@ -56,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         except Exception:
             self._answer(500, {"error": traceback.format_exc()})
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         if self.path == "/":
             self._answer(204)
             threading.Thread(target=self.server.shutdown).start()

@@ -290,3 +290,23 @@ def test_an_event_name_of_another_type_is_its_text_or_costs_the_event(service: S
         client.track(name, {"key": "u"})  # type: ignore[arg-type]
     assert client.flush(timeout=10)
     assert [event["key"] for event in service.events_of("custom")][:2] == ["5", "None"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key": True},
+        {"key": 12},
+        {"key": "a", "custom": 3},
+        {"key": "a", "anonymous": 3},
+        {"key": "a", "privateAttributeNames": "email"},
+        *({"key": "a", name: 3} for name in ("name", "firstName", "lastName", "email", "country", "avatar", "ip")),
+    ],
+)
+def test_a_strict_conversion_refuses_what_the_services_own_libraries_refuse(wrong: dict[str, object]) -> None:
+    assert not Context.from_user(wrong, strict=True).valid
+
+
+def test_a_strict_conversion_takes_none_for_an_absent_attribute() -> None:
+    user = {"key": "a", "name": None, "custom": None, "anonymous": None, "privateAttributeNames": None}
+    assert Context.from_user(user, strict=True).to_dict() == {"kind": "user", "key": "a"}
