@@ -30,7 +30,8 @@
 //! 3. One evaluation reads one snapshot.
 //! 4. Flags are compiled when they arrive: patterns, dates, versions, sets of keys, attribute paths. Evaluation parses
 //!    nothing of a flag. One bad flag harms no other flag: it is kept as its own error.
-//! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O.
+//! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O. The one
+//!    exception is a context whose big segments are not remembered: their store is asked on the spot, without a lock.
 //! 6. A client has at most two native threads (`ld-source`, `ld-events`), with small stacks, stopped and joined within a
 //!    deadline; a process has at most one look-up thread where the system's resolver hangs. It holds nothing of a client.
 //! 7. Native threads never touch the interpreter. What must reach Python (log lines) is queued; a Python thread that the
@@ -57,7 +58,7 @@
 //! ## Seams
 //!
 //! - `source::Sink` takes changes, full or single: a source that delivers change sets with a selector fits it.
-//! - `evaluation::BigSegments` and `store::Change` are where big segment stores and persistent stores join.
+//! - `store::BigSegmentStore` is what a database of big segments answers; `client::big_segments` remembers it.
 //! - A snapshot is a value: it can be written and read back.
 
 pub mod client;
