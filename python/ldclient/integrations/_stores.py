@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 from .. import _ldclient, _values
+from ..feature_store import CacheConfig
 from ..feature_store_helpers import CachingStoreWrapper
 from ..interfaces import DiagnosticDescription, FeatureStoreCore
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     _AllData = Mapping[VersionedDataKind, Mapping[str, Any]]
 
-__all__ = ["ConsulCore", "DynamoDBCore", "RedisCore"]
+__all__ = ["ConsulCore", "DynamoDBCore", "RedisCore", "new_store"]
 
 # What ``redis.ConnectionPool.from_url`` takes and has no meaning here.
 _NO_EFFECT = frozenset(
@@ -306,9 +307,9 @@ class ConsulCore(DiagnosticDescription, FeatureStoreCore):
                 raise
 
 
-def new_store(core: FeatureStoreCore, caching: Any) -> CachingStoreWrapper:
+def new_store(core: FeatureStoreCore, caching: CacheConfig | None) -> CachingStoreWrapper:
     """Returns the store made of a core."""
-    return CachingStoreWrapper(core, caching)
+    return CachingStoreWrapper(core, CacheConfig.default() if caching is None else caching)
 
 
 def _keys(namespace: str, key: str) -> dict[str, Any]:
