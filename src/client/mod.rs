@@ -31,8 +31,8 @@ pub use big_segments::{BigSegmentStoreStatus, BigSegments, Watcher};
 pub use logs::Record;
 pub use runtime::{Runtime, Stats};
 pub use settings::{Settings, diagnostic_platform};
-pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 pub use state::{FlagState, FlagsState, StateOptions};
+pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 
 use crate::store::{Applied, Change, Snapshot};
 
@@ -115,8 +115,7 @@ impl Client {
         self.live.compare_and_swap(inherited, Arc::new(renewed));
         let live = self.live.load();
         if !self.closed.load(Ordering::Acquire) {
-            live.runtime
-                .start(&self.settings, &self.this, live.ready);
+            live.runtime.start(&self.settings, &self.this, live.ready);
         }
         live
     }

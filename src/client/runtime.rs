@@ -261,10 +261,7 @@ impl Runtime {
             .is_none_or(|source| source.stop(Duration::ZERO));
         let left = || end.saturating_duration_since(Instant::now());
         let events = self.events.get().is_none_or(|events| events.close(left()));
-        let stored = self
-            .storage
-            .get()
-            .is_none_or(|storage| storage.stop(end));
+        let stored = self.storage.get().is_none_or(|storage| storage.stop(end));
         let source = source || self.source.get().is_none_or(|source| source.stop(left()));
         self.set_status(State::Off, None);
         source && events && stored
@@ -285,12 +282,6 @@ impl Runtime {
 
     pub(super) fn data_arrived(&self) {
         self.updates.fetch_add(1, Ordering::Relaxed);
-        *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.data.notify_all();
-    }
-
-    /// No data will come for now: whoever waits for it goes on without.
-    pub(super) fn give_up_waiting(&self) {
         *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.data.notify_all();
     }

@@ -335,7 +335,11 @@ impl Storage {
             (Err(error), _) => Err(error),
             (Ok(usable), Caching::For(time)) => {
                 self.state().refresh_at = Some(Instant::now() + ahead(time));
-                if usable { self.read_everything() } else { Ok(()) }
+                if usable {
+                    self.read_everything()
+                } else {
+                    Ok(())
+                }
             }
             (Ok(usable), Caching::Off | Caching::Forever) => {
                 self.state().refresh_at = None;
@@ -512,12 +516,6 @@ impl Storage {
             ),
         );
         self.changed.notify_all();
-        if self.settings.daemon
-            && let Some(client) = self.client.upgrade()
-        {
-            // Whoever waits for the first flags need not wait any longer.
-            client.live.load().runtime.give_up_waiting();
-        }
     }
 
     /// The store answered.

@@ -367,10 +367,7 @@ impl PyClient {
     /// Takes the deletion of one flag or segment.
     fn _deliver_deletion(&self, kind: &str, key: &str, version: i64, write: bool) -> PyResult<()> {
         let client = self.client()?;
-        client.deliver(
-            Change::delete(stores::kind_of(kind)?, key, version),
-            write,
-        );
+        client.deliver(Change::delete(stores::kind_of(kind)?, key, version), write);
         Ok(())
     }
 

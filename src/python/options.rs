@@ -75,7 +75,10 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
     }
     settings.transport.check().map_err(PyValueError::new_err)?;
     settings.plan = plan(&options)?;
-    settings.store = stores::settings(&options.get("store")?, !options.flag("own_source")? && options.flag("use_ldd")?)?;
+    settings.store = stores::settings(
+        &options.get("store")?,
+        !options.flag("own_source")? && options.flag("use_ldd")?,
+    )?;
     settings.big_segments = big_segments(&options)?;
     if options.flag("send_events")? {
         settings.events = Some(events(&options)?);
@@ -261,7 +264,10 @@ fn diagnostics(options: &Options<'_, '_>) -> PyResult<Diagnostics> {
             "diagnosticRecordingIntervalMillis",
             millis("diagnostic_recording_interval")?,
         ),
-        ("dataStoreType", Value::from(&*options.text("data_store_type")?)),
+        (
+            "dataStoreType",
+            Value::from(&*options.text("data_store_type")?),
+        ),
     ];
     let py = options.0.py();
     let platform =

@@ -140,10 +140,7 @@ impl PyRedisStore {
 struct PyStore(Py<PyAny>);
 
 impl PyStore {
-    fn ask<R>(
-        &self,
-        ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<R>,
-    ) -> Result<R, StoreError> {
+    fn ask<R>(&self, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<R>) -> Result<R, StoreError> {
         Python::attach(|py| {
             ask(self.0.bind(py)).map_err(|error| {
                 // The text of the error is the store's own, and may hold anything.
@@ -210,7 +207,11 @@ pub fn settings(option: &Bound<'_, PyAny>, daemon: bool) -> PyResult<Option<Stor
     let Ok(option) = option.cast::<PyDict>() else {
         return Ok(None);
     };
-    let get = |name: &str| option.get_item(name).map(|value| value.filter(|v| !v.is_none()));
+    let get = |name: &str| {
+        option
+            .get_item(name)
+            .map(|value| value.filter(|v| !v.is_none()))
+    };
     let seconds: f64 = match get("caching")? {
         Some(seconds) => seconds.extract()?,
         None => 0.0,

@@ -45,13 +45,8 @@ pub trait PersistentStore: Send + Sync {
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn upsert(
-        &self,
-        kind: DataKind,
-        key: &str,
-        version: i64,
-        text: &str,
-    ) -> Result<(), StoreError>;
+    fn upsert(&self, kind: DataKind, key: &str, version: i64, text: &str)
+    -> Result<(), StoreError>;
 
     /// Whether anyone ever wrote whole data.
     ///
