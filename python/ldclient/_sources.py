@@ -159,7 +159,7 @@ class _Polling(UpdateProcessor):
             except Exception as error:
                 if not self._failing:
                     logs.logger().warning(
-                        "The feature requester raised %s. It is asked again every %g s; further failures are not logged.",
+                        "The feature requester raised %s. It is asked again every %g s; more failures are not logged.",
                         type(error).__name__,
                         self._interval,
                     )

@@ -215,7 +215,8 @@ class Config:
     :raises TypeError: a value has the wrong type, or there is no such option
     :raises ValueError: a value is out of range
 
-    ``event_processor_class``, ``hooks``, ``plugins`` and ``datasystem_config`` are kept, and a client refuses to start with one of them as long as it cannot
+    ``event_processor_class``, ``hooks``, ``plugins`` and ``datasystem_config`` are kept, and a client refuses to
+    start with one of them as long as it cannot
     honour it.
 
     The positional orders and the option names of all earlier releases are understood:

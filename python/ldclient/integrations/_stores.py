@@ -1,5 +1,5 @@
 """Feature stores in databases: Redis natively, DynamoDB by ``boto3``, Consul by its HTTP interface. Keys and columns
-are those of launchdarkly-server-sdk 9.20 and the Relay Proxy; names and defaults of arguments are the caller's question.
+are those of launchdarkly-server-sdk 9.20 and the Relay Proxy. Names and defaults of arguments are the caller's affair.
 """
 
 from __future__ import annotations
@@ -25,20 +25,11 @@ __all__ = ["ConsulCore", "DynamoDBCore", "RedisCore", "new_store"]
 
 # What ``redis.ConnectionPool.from_url`` takes and has no meaning here.
 _NO_EFFECT = frozenset(
-    [
-        "client_name",
-        "decode_responses",
-        "encoding",
-        "encoding_errors",
-        "health_check_interval",
-        "protocol",
-        "retry",
-        "retry_on_error",
-        "retry_on_timeout",
-        "socket_keepalive",
-        "socket_keepalive_options",
+    (
+        *("client_name", "decode_responses", "encoding", "encoding_errors", "health_check_interval", "protocol"),
+        *("retry", "retry_on_error", "retry_on_timeout", "socket_keepalive", "socket_keepalive_options"),
         "socket_read_size",
-    ]
+    )
 )
 _BATCH = 25
 
