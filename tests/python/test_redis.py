@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ldclient import Config, LDClient
 from ldclient.feature_store import CacheConfig
-from ldclient.integrations import Redis
+from ldclient.integrations import Files, Redis
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 from redis_server import RedisServer, running
 
@@ -150,3 +151,24 @@ def test_options_that_cannot_be_honoured_are_refused() -> None:
     with pytest.raises(ValueError, match="address") as error:
         Redis.new_feature_store("http://:secret@host")
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("caching", [CacheConfig.disabled(), CacheConfig(60), CacheConfig(float("inf"))])
+def test_what_the_service_delivers_is_written_as_it_arrived_and_again_after_an_outage(
+    server: RedisServer, caching: CacheConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "flags.json"
+    file.write_text(json.dumps({"flags": {"f": flag(own=[1.0])}}))
+    source = Files.new_data_source(file, auto_update=True, poll_interval=0.1)
+    store = Redis.new_feature_store(server.url, caching=caching)
+    config = Config("sdk-key", feature_store=store, update_processor_class=source, send_events=False)
+    with LDClient(config, start_wait=5) as client:
+        assert client.variation("f", USER, "default") == "a"
+        eventually(lambda: server.ask("EXISTS", "launchdarkly:$inited") == "1")
+        assert json.loads(server.ask("HGET", "launchdarkly:features", "f"))["own"] == [1.0]
+        server.stop()
+        file.write_text(json.dumps({"flags": {"f": flag(version=9, value="b")}}))
+        eventually(lambda: bool(client.variation("f", USER, "default") == "b"))
+        server.start()
+        eventually(lambda: "b" in server.ask("HGET", "launchdarkly:features", "f"))
+        assert client.variation("f", USER, "default") == "b"
