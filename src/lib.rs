@@ -33,7 +33,7 @@
 //! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O. The one
 //!    exception is a context whose big segments are not remembered: their store is asked on the spot, without a lock.
 //! 6. A client has at most two native threads (`ld-source`, `ld-events`), with small stacks, stopped and joined within a
-//!    deadline; a process has at most one look-up thread where the system's resolver hangs. It holds nothing of a client.
+//!    deadline, and `ld-store` where a native feature store is used; a process has at most one look-up thread where the system's resolver hangs. It holds nothing of a client.
 //! 7. Native threads never touch the interpreter. What must reach Python (log lines) is queued; a Python thread that the
 //!    next API call starts drains it and ends.
 //! 8. A fork is noticed by a mark that reads 0 in a process that has not adopted what it inherited (`client::fork`). The
@@ -59,6 +59,7 @@
 //!
 //! - `source::Sink` takes changes, full or single: a source that delivers change sets with a selector fits it.
 //! - `store::BigSegmentStore` is what a database of big segments answers; `client::big_segments` remembers it.
+//! - `store::PersistentStore` is what a database of flags implements; `client::storing` says when it is asked.
 //! - A snapshot is a value: it can be written and read back.
 
 pub mod client;

@@ -56,7 +56,10 @@ class Bridge:
 
     def init(self, features: dict[str, str], segments: dict[str, str]) -> None:
         """Replaces everything."""
-        data = {SEGMENTS: _items(segments), FEATURES: _in_order(_items(features))}
+        data: dict[VersionedDataKind, dict[str, Any]] = {
+            SEGMENTS: _items(segments),
+            FEATURES: _in_order(_items(features)),
+        }
         store = self._store
         (store._replace if isinstance(store, InMemoryFeatureStore) else store.init)(data)
 
@@ -221,12 +224,12 @@ def _in_order(flags: dict[str, Any]) -> dict[str, Any]:
         stack = [first]
         while stack:
             key = stack[-1]
-            waiting = []
+            waiting: list[str] = []
             if key not in visited:
                 visited.add(key)
                 needed = flags[key].get("prerequisites") or []
-                waiting = [n.get("key") for n in needed if isinstance(n, dict)]
-                waiting = [name for name in waiting if name in flags and name not in visited]
+                names = [str(one.get("key")) for one in needed if isinstance(one, dict)]
+                waiting = [name for name in names if name in flags and name not in visited]
             if waiting:
                 stack.extend(waiting)
             else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._hooks import Registered
     from ._ldclient import _User
     from .hook import Hook
-    from .interfaces import BigSegmentStoreStatusProvider
+    from .interfaces import BigSegmentStoreStatusProvider, DataStoreStatusProvider
     from .migrations import OpTracker, Stage
 
 __all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
@@ -46,6 +46,9 @@ class LDClient(_ldclient.Client):
     """
 
     _config: Config
+    _source: Any = None
+    _close_store = True
+    _store_status_provider: DataStoreStatusProvider | None = None
     # The client that will take this one's place once it has flags, after a new key or Config was assigned.
     _replacement: LDClient | None = None
 
@@ -73,13 +76,55 @@ class LDClient(_ldclient.Client):
         options = config._options()
         self._big_segments = _big_segments(options["big_segments"])
         self._hooks: list[Registered] = []
-        wait = 0.0 if config.offline else start_wait
+        wait = 0.0 if config.offline or options["own_source"] else start_wait
         if config._hooks or config._plugins:
             self._open_with_hooks(options, wait)
         else:
             self._open(options, wait)
+        if not config.offline:
+            self._follow_store(options, start_wait)
         if start_wait > 0:
             self._log_start()
+
+    def _follow_store(self, options: dict[str, Any], start_wait: float) -> None:
+        """Starts what is Python's: a data source of the application's own, and the ear on its store in memory."""
+        if options["own_source"]:
+            from ._sources import OwnSource
+
+            self._source = OwnSource(self._config, self)
+            self._source.wait(start_wait)
+        elif self._config.feature_store is not None:
+            from ._stores import follow
+            from .feature_store import InMemoryFeatureStore
+
+            if isinstance(self._config.feature_store, InMemoryFeatureStore):
+                follow(self._config.feature_store, self)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Delivers what waits, stops all threads and closes all connections, within so many seconds.
+
+        A data source and a feature store of the application's own are stopped and closed, too. More calls do nothing.
+        """
+        source, self._source = self._source, None
+        if source is not None:
+            source.stop()
+        super().close(timeout)
+        close, self._close_store = self._close_store, False
+        store = self._config.feature_store
+        if close and callable(getattr(store, "close", None)):
+            try:
+                store.close()
+            except Exception:
+                logs.logger().exception("The feature store raised when it was closed.")
+
+    @property
+    def data_store_status_provider(self) -> DataStoreStatusProvider:
+        """Tells whether the feature store answers, now and when that changes."""
+        if self._store_status_provider is None:
+            from ._store_status import StatusProvider
+
+            self._store_status_provider = StatusProvider(self, self._config.feature_store)
+        return self._store_status_provider
 
     def get_sdk_key(self) -> str:
         """Returns the SDK key; '' when there is none."""

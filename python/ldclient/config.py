@@ -192,7 +192,12 @@ class Config:
     :param poll_interval: seconds between two polls; default 30. Less than 30 is read as 30, except that with a
         ``base_uri`` other than the service's the least is 1
     :param defaults: flag key -> value; wins over the default given in a call
-    :param update_processor_class: a data source from :class:`ldclient.integrations.Files`
+    :param update_processor_class: a data source from :class:`ldclient.integrations.Files`, or one of the application's
+        own: see :class:`ldclient.interfaces.UpdateProcessor`
+    :param feature_requester_class: what is asked for all data instead of the service when polling
+    :param feature_store: where flags are kept for other processes, from :class:`ldclient.integrations.Redis`,
+        ``DynamoDB`` or ``Consul``, or a :class:`ldclient.interfaces.FeatureStore` of the application's own
+    :param use_ldd: daemon mode: connect to nothing for flags, only read the feature store, which something else fills
     :param private_attributes: references of attributes whose values are never sent
     :param all_attributes_private: send no attribute's value
     :param public_attributes: when not None, the only attributes whose values are sent; every other one is private
@@ -213,8 +218,8 @@ class Config:
     :raises TypeError: a value has the wrong type, or there is no such option
     :raises ValueError: a value is out of range
 
-    ``feature_store``, ``feature_requester_class``, ``event_processor_class``, ``datasystem_config`` and ``use_ldd`` are
-    kept, and a client refuses to start with one of them as long as it cannot honour it.
+    ``event_processor_class`` and ``datasystem_config`` are kept, and a client refuses to start with one of them as long
+    as it cannot honour it.
 
     The positional orders and the option names of all earlier releases are understood:
 
@@ -624,17 +629,10 @@ class Config:
 
     def _refuse_what_is_missing(self) -> None:
         """Raises ValueError when an option is set that clients of this release cannot honour."""
-        from .integrations import _FileSource
-
-        source = self._update_processor_class
         missing = {
-            "feature_store": self._feature_store is not None,
-            "update_processor_class": source is not None and not isinstance(source, _FileSource),
             "event_processor_class": self._event_processor_class is not None,
             "event_consumer_class": self._event_consumer_class is not None,
-            "feature_requester_class": self._feature_requester_class is not None,
             "datasystem_config": self._datasystem_config is not None,
-            "use_ldd": self._use_ldd,
         }
         names = [name for name, is_set in missing.items() if is_set]
         if names:
@@ -643,11 +641,35 @@ class Config:
                 "flags: leave it out, or wait for a later release"
             )
 
+    def _has_own_source(self) -> bool:
+        """Whether flags come from a class of the application's own."""
+        from .integrations import _FileSource
+
+        source = self._update_processor_class
+        if source is not None:
+            return not isinstance(source, _FileSource)
+        # As in the reference, only polling asks a requester.
+        return self._feature_requester_class is not None and not self._stream and not self._use_ldd
+
+    def _store_options(self) -> tuple[dict[str, Any] | None, str]:
+        store = self._feature_store
+        if store is None or self._offline:
+            return None, "memory"
+        from . import _stores
+
+        describe = getattr(store, "describe_configuration", None)
+        return _stores.options(store), str(describe(self)) if callable(describe) else "custom"
+
     def _options(self) -> dict[str, object]:
         """Returns the options in the form that the native client reads: plain values, seconds, every name present."""
         http = self._http
-        source = self._update_processor_class
+        own_source = self._has_own_source()
+        source = None if own_source else self._update_processor_class
+        store, data_store_type = self._store_options()
         return {
+            "store": store,
+            "data_store_type": data_store_type,
+            "own_source": own_source,
             "sdk_key": self._sdk_key,
             "base_uri": self._base_uri,
             "stream_uri": self._stream_uri,

@@ -118,7 +118,7 @@ class InMemoryFeatureStore(FeatureStore, DiagnosticDescription):
         """Whether anyone ever filled it."""
         return self._filled
 
-    def describe_configuration(self, config: Any) -> str:
+    def describe_configuration(self, config: Any) -> str:  # noqa: ARG002
         """Returns its name in diagnostic events."""
         return "memory"
 

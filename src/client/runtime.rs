@@ -296,12 +296,6 @@ impl Runtime {
         self.data.notify_all();
     }
 
-    /// No data will come for now: whoever waits for it goes on without.
-    pub(super) fn give_up_waiting(&self) {
-        *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.data.notify_all();
-    }
-
     fn set_status(&self, state: State, error: Option<ErrorInfo>) {
         self.status
             .lock()

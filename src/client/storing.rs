@@ -516,12 +516,6 @@ impl Storage {
             ),
         );
         self.changed.notify_all();
-        if self.settings.daemon
-            && let Some(client) = self.client.upgrade()
-        {
-            // Whoever waits for the first flags need not wait any longer.
-            client.live.load().runtime.give_up_waiting();
-        }
     }
 
     /// The store answered.

@@ -722,6 +722,7 @@ def test_the_classes_of_the_module_resolve_on_a_config_too() -> None:
 
 
 OPTION_NAMES = (
+    "store data_store_type own_source "
     "sdk_key base_uri stream_uri events_uri stream offline use_ldd send_events initial_reconnect_delay poll_interval "
     "files events_max_pending flush_interval context_keys_capacity context_keys_flush_interval private_attributes "
     "public_attributes all_attributes_private omit_anonymous_contexts enable_event_compression diagnostic_opt_out "
@@ -749,6 +750,10 @@ def test_the_native_client_is_told_plain_values_in_seconds() -> None:
     )._options()
     del options["instance_id"]
     assert options == {
+        "store": None,
+        "big_segments": None,
+        "data_store_type": "memory",
+        "own_source": False,
         "sdk_key": "key",
         "base_uri": URIS[0],
         "stream_uri": URIS[2],

@@ -546,8 +546,8 @@ def test_a_change_during_the_first_build_is_made_after_it(stand_ins: list[StandI
 def test_a_config_that_is_refused_leaves_the_client_and_the_last_config(stand_ins: list[StandIn]) -> None:
     module.config = good = Config("key")
     shared = get()
-    with pytest.raises(ValueError, match="use_ldd"):
-        module.config = Config("key", use_ldd=True)
+    with pytest.raises(ValueError, match="datasystem_config"):
+        module.config = Config("key", datasystem_config=object())
     assert module.config is good
     assert get() is shared
     module.sdk_key = "other"
@@ -757,14 +757,9 @@ def test_a_client_refuses_other_arguments(positional: Any, named: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("feature_store", object()),
-        ("feature_store_class", object),
-        ("update_processor_class", object),
         ("event_processor_class", object),
         ("event_consumer_class", object),
-        ("feature_requester_class", object),
         ("datasystem_config", object()),
-        ("use_ldd", True),
     ],
 )
 def test_an_option_that_cannot_be_honoured_yet_is_refused_by_name(name: str, value: Any) -> None:
@@ -801,7 +796,7 @@ def test_the_old_names_of_variation_default_to_false_and_are_deprecated(name: st
 
 def test_the_methods_of_the_hot_path_are_the_native_ones() -> None:
     native = LDClient.__mro__[1]
-    for name in ("variation", "variation_detail", "track", "is_initialized", "is_offline", "close", "flush"):
+    for name in ("variation", "variation_detail", "track", "is_initialized", "is_offline", "flush"):
         assert name not in vars(LDClient)
         assert hasattr(native, name)
 

@@ -1,4 +1,4 @@
-"""What flags and segments can come from besides the service: files, and databases for big segments."""
+"""What flags and segments can come from besides the service: files and databases."""
 
 from __future__ import annotations
 
@@ -12,13 +12,63 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from ..feature_store import CacheConfig
+    from ..feature_store_helpers import CachingStoreWrapper
     from ..interfaces import BigSegmentStore
 
-__all__ = ["DynamoDB", "Files", "Redis"]
+__all__ = ["Consul", "DynamoDB", "Files", "Redis"]
+
+
+class Consul:
+    """Stores in Consul, by its HTTP interface: no other package is needed."""
+
+    DEFAULT_PREFIX = "launchdarkly"
+
+    @staticmethod
+    def new_feature_store(
+        host: str | None = None,
+        port: int | None = None,
+        prefix: str | None = None,
+        consul_opts: Mapping[str, Any] | None = None,
+        caching: CacheConfig | None = None,
+    ) -> CachingStoreWrapper:
+        """Keeps flags and segments in Consul; give the result to ``Config(feature_store=...)``.
+
+        :param host: default 127.0.0.1
+        :param port: default 8500
+        :param prefix: stands before all keys, with a slash; default ``launchdarkly``
+        :param consul_opts: ``token``, ``scheme``, ``dc``, ``verify``, ``timeout`` (seconds, default 3)
+        :param caching: how long what was read is kept, and whether at all; default 15 seconds
+        :return: the store; nothing is connected yet
+        :raises ValueError: an option cannot be honoured
+        """
+        from ._stores import ConsulCore, new_store
+
+        return new_store(ConsulCore(host, port, prefix, consul_opts or {}), caching)
 
 
 class DynamoDB:
     """Stores in Amazon DynamoDB. They need the package ``boto3``."""
+
+    @staticmethod
+    def new_feature_store(
+        table_name: str,
+        prefix: str | None = None,
+        dynamodb_opts: Mapping[str, Any] | None = None,
+        caching: CacheConfig | None = None,
+    ) -> CachingStoreWrapper:
+        """Keeps flags and segments in a table; give the result to ``Config(feature_store=...)``.
+
+        :param table_name: a table that exists, with a partition key ``namespace`` and a sort key ``key``, both text
+        :param prefix: stands before all keys, with a colon; default none
+        :param dynamodb_opts: arguments for ``boto3.client``; what they leave out is found as ``boto3`` always does
+        :param caching: how long what was read is kept, and whether at all; default 15 seconds
+        :return: the store; nothing is connected yet
+        :raises NotImplementedError: ``boto3`` is not installed
+        """
+        from ._stores import DynamoDBCore, new_store
+
+        return new_store(DynamoDBCore(table_name, prefix, dynamodb_opts or {}), caching)
 
     @staticmethod
     def new_big_segment_store(
@@ -43,6 +93,33 @@ class Redis:
     DEFAULT_URL = "redis://localhost:6379/0"
     DEFAULT_PREFIX = "launchdarkly"
     DEFAULT_MAX_CONNECTIONS = 16
+
+    @staticmethod
+    def new_feature_store(
+        url: str = "redis://localhost:6379/0",
+        prefix: str = "launchdarkly",
+        max_connections: int = 16,
+        caching: CacheConfig | None = None,
+        redis_opts: Mapping[str, Any] | None = None,
+    ) -> CachingStoreWrapper:
+        """Keeps flags and segments in Redis; give the result to ``Config(feature_store=...)``.
+
+        :param url: ``redis://[[user]:password@]host[:port][/database]``, ``rediss://`` for TLS, ``unix:///path``
+        :param prefix: stands before all keys, with a colon
+        :param max_connections: how many connections there may be at a time; that of ``redis_opts`` wins
+        :param caching: how long what was read is kept, and whether at all; default 15 seconds
+        :param redis_opts: ``username``, ``password`` and ``db``, ``socket_timeout`` (default 3) and
+            ``socket_connect_timeout`` (default 2) in seconds, ``max_connections``. What concerns only the Python
+            package ``redis`` has no effect
+        :return: the store; nothing is connected yet
+        :raises ValueError: the url is none, or an option cannot be honoured
+
+        >>> from ldclient.config import Config
+        >>> config = Config("sdk-key", feature_store=Redis.new_feature_store("redis://localhost:6379/0"))
+        """
+        from ._stores import RedisCore, new_store
+
+        return new_store(RedisCore(url, prefix, {"max_connections": max_connections, **(redis_opts or {})}), caching)
 
     @staticmethod
     def new_big_segment_store(

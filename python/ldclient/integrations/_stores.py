@@ -1,5 +1,5 @@
-"""Feature stores in databases: Redis natively, DynamoDB by ``boto3``, Consul by its HTTP interface. Keys and columns are
-those of launchdarkly-server-sdk 9.20 and the Relay Proxy; names and defaults of arguments are the caller's question.
+"""Feature stores in databases: Redis natively, DynamoDB by ``boto3``, Consul by its HTTP interface. Keys and columns
+are those of launchdarkly-server-sdk 9.20 and the Relay Proxy. Names and defaults of arguments are the caller's affair.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 from .. import _ldclient, _values
+from ..feature_store import CacheConfig
 from ..feature_store_helpers import CachingStoreWrapper
 from ..interfaces import DiagnosticDescription, FeatureStoreCore
 
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
     _AllData = Mapping[VersionedDataKind, Mapping[str, Any]]
 
-__all__ = ["ConsulCore", "DynamoDBCore", "RedisCore"]
+__all__ = ["ConsulCore", "DynamoDBCore", "RedisCore", "new_store"]
 
 # What ``redis.ConnectionPool.from_url`` takes and has no meaning here.
 _NO_EFFECT = frozenset(
-    "client_name decode_responses encoding encoding_errors health_check_interval protocol retry retry_on_error "
-    "retry_on_timeout socket_keepalive socket_keepalive_options socket_read_size".split()
+    (
+        *("client_name", "decode_responses", "encoding", "encoding_errors", "health_check_interval", "protocol"),
+        *("retry", "retry_on_error", "retry_on_timeout", "socket_keepalive", "socket_keepalive_options"),
+        "socket_read_size",
+    )
 )
 _BATCH = 25
 
@@ -38,12 +42,14 @@ class RedisCore(DiagnosticDescription, FeatureStoreCore):
         given = {name: value for name, value in options.items() if name not in _NO_EFFECT and value is not None}
         database = given.pop("db", None)
         self._native = _ldclient.RedisStore(
-            _values.text("url", url),
+            _values.text("url", url) or "",
             _values.text("prefix", prefix) or "launchdarkly",
             username=_values.text("username", given.pop("username", None)) or None,
             password=_values.text("password", given.pop("password", None)) or None,
             database=None if database is None else int(database),
-            connect_timeout=_values.number("socket_connect_timeout", given.pop("socket_connect_timeout", 2), 2, above=0),
+            connect_timeout=_values.number(
+                "socket_connect_timeout", given.pop("socket_connect_timeout", 2), 2, above=0
+            ),
             timeout=_values.number("socket_timeout", given.pop("socket_timeout", 3), 3, above=0),
             connections=_values.whole("max_connections", given.pop("max_connections", 16), 16, least=1),
         )
@@ -84,7 +90,7 @@ class RedisCore(DiagnosticDescription, FeatureStoreCore):
             return False
         return True
 
-    def describe_configuration(self, config: Any) -> str:
+    def describe_configuration(self, config: Any) -> str:  # noqa: ARG002
         """Returns its name in diagnostic events."""
         return "Redis"
 
@@ -151,7 +157,7 @@ class DynamoDBCore(DiagnosticDescription, FeatureStoreCore):
             return False
         return True
 
-    def describe_configuration(self, config: Any) -> str:
+    def describe_configuration(self, config: Any) -> str:  # noqa: ARG002
         """Returns its name in diagnostic events."""
         return "DynamoDB"
 
@@ -265,7 +271,7 @@ class ConsulCore(DiagnosticDescription, FeatureStoreCore):
             return False
         return True
 
-    def describe_configuration(self, config: Any) -> str:
+    def describe_configuration(self, config: Any) -> str:  # noqa: ARG002
         """Returns its name in diagnostic events."""
         return "Consul"
 
@@ -306,9 +312,9 @@ class ConsulCore(DiagnosticDescription, FeatureStoreCore):
                 raise
 
 
-def new_store(core: FeatureStoreCore, caching: Any) -> CachingStoreWrapper:
+def new_store(core: FeatureStoreCore, caching: CacheConfig | None) -> CachingStoreWrapper:
     """Returns the store made of a core."""
-    return CachingStoreWrapper(core, caching)
+    return CachingStoreWrapper(core, CacheConfig.default() if caching is None else caching)
 
 
 def _keys(namespace: str, key: str) -> dict[str, Any]:

@@ -1,0 +1,174 @@
+"""Feature stores in Redis: the bytes in it, the three ways of caching, outages, and what others left there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldclient import Config, LDClient
+from ldclient.feature_store import CacheConfig
+from ldclient.integrations import Files, Redis
+from ldclient.versioned_data_kind import FEATURES, SEGMENTS
+from redis_server import RedisServer, running
+
+USER = {"key": "u"}
+
+
+def flag(key: str = "f", version: int = 1, value: object = "a", **more: Any) -> dict[str, Any]:
+    return {"key": key, "version": version, "on": False, "offVariation": 0, "variations": [value], **more}
+
+
+def eventually(check: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def daemon(store: Any) -> LDClient:
+    return LDClient(Config("sdk-key", feature_store=store, use_ldd=True, send_events=False), start_wait=5)
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with running() as server:
+        yield server
+
+
+def test_keys_and_values_are_those_of_the_reference(server: RedisServer) -> None:
+    store = Redis.new_feature_store(server.url)
+    assert not store.initialized
+    store.init({FEATURES: {"f": flag()}, SEGMENTS: {"s": {"key": "s", "version": 2}}})
+    store.delete(FEATURES, "gone", 7)
+    assert server.ask("TYPE", "launchdarkly:features") == "hash"
+    assert json.loads(server.ask("HGET", "launchdarkly:features", "f")) == flag()
+    assert json.loads(server.ask("HGET", "launchdarkly:segments", "s")) == {"key": "s", "version": 2}
+    gone = json.loads(server.ask("HGET", "launchdarkly:features", "gone"))
+    assert gone == {"key": "gone", "version": 7, "deleted": True}
+    assert server.ask("GET", "launchdarkly:$inited") == "launchdarkly:$inited"
+
+
+def test_an_older_version_never_replaces_a_newer_one(server: RedisServer) -> None:
+    store = Redis.new_feature_store(server.url, prefix="p", caching=CacheConfig.disabled())
+    store.init({FEATURES: {"f": flag(version=5)}, SEGMENTS: {}})
+    store.upsert(FEATURES, flag(version=5, value="same"))
+    store.delete(FEATURES, "f", 4)
+    assert store.get(FEATURES, "f") == flag(version=5)
+    store.upsert(FEATURES, flag(version=6, value="newer"))
+    assert store.get(FEATURES, "f") == flag(version=6, value="newer")
+    store.delete(FEATURES, "f", 7)
+    assert store.get(FEATURES, "f") is None
+    assert store.all(FEATURES) == {}
+
+
+def test_without_a_cache_each_evaluation_reads_the_flag_and_all_that_it_rests_on(server: RedisServer) -> None:
+    on = {"on": True, "fallthrough": {"variation": 0}}
+    rule = {"variation": 1, "clauses": [{"attribute": "", "op": "segmentMatch", "values": ["s"]}]}
+    needing = flag("needing", value="no", **on, prerequisites=[{"key": "needed", "variation": 0}], rules=[rule])
+    needing["variations"].append("in the segment")
+    store = Redis.new_feature_store(server.url, caching=CacheConfig.disabled())
+    segment = {"key": "s", "version": 1, "included": ["u"]}
+    store.init({FEATURES: {"needing": needing, "needed": flag("needed", **on)}, SEGMENTS: {"s": segment}})
+    with daemon(store) as client:
+        assert client.variation("needing", USER, "default") == "in the segment"
+        store.upsert(SEGMENTS, {"key": "s", "version": 2})
+        assert client.variation("needing", USER, "default") == "no"
+        server.ask("HDEL", "launchdarkly:features", "needing")
+        assert client.variation_detail("needing", USER, "default").reason["errorKind"] == "FLAG_NOT_FOUND"
+
+
+def test_what_was_read_is_kept_for_its_time_and_read_again_in_the_background(server: RedisServer) -> None:
+    store = Redis.new_feature_store(server.url, caching=CacheConfig(1))
+    store.init({FEATURES: {"f": flag()}, SEGMENTS: {}})
+    with daemon(store) as client:
+        assert client.variation("f", USER, "default") == "a"
+        store.upsert(FEATURES, flag(version=2, value="b"))
+        assert client.variation("f", USER, "default") == "a"
+        eventually(lambda: bool(client.variation("f", USER, "default") == "b"))
+
+
+def test_what_is_kept_for_ever_is_read_once_and_only_what_was_asked_for(server: RedisServer) -> None:
+    store = Redis.new_feature_store(server.url, caching=CacheConfig(float("inf")))
+    store.init({FEATURES: {"f": flag(), "other": flag("other")}, SEGMENTS: {}})
+    with daemon(store) as client:
+        assert client.variation("f", USER, "default") == "a"
+        server.ask("FLUSHALL")
+        assert client.variation("f", USER, "default") == "a"
+        assert client.variation("other", USER, "default") == "default"
+
+
+def test_a_malformed_or_foreign_record_harms_only_itself(server: RedisServer) -> None:
+    for caching in (CacheConfig.disabled(), CacheConfig(60), CacheConfig(float("inf"))):
+        store = Redis.new_feature_store(server.url, caching=caching)
+        store.init({FEATURES: {"f": flag()}, SEGMENTS: {}})
+        foreign = ["text", "not JSON", "number", "5", "typed", '{"version": 1, "on": "x"}']
+        server.ask("HSET", "launchdarkly:features", *foreign)
+        with daemon(store) as client:
+            assert client.variation("f", USER, "default") == "a"
+            for key in ("text", "number", "typed"):
+                assert client.variation_detail(key, USER, "default").reason["errorKind"] == "MALFORMED_FLAG"
+            assert client.all_flags(USER) == {"f": "a"}
+
+
+def test_while_the_server_is_down_the_last_known_flags_are_served_and_it_is_found_again(server: RedisServer) -> None:
+    store = Redis.new_feature_store(server.url, caching=CacheConfig(0.2))
+    store.init({FEATURES: {"f": flag()}, SEGMENTS: {}})
+    with daemon(store) as client:
+        provider = client.data_store_status_provider
+        assert provider.is_monitoring_enabled()
+        server.stop()
+        eventually(lambda: not provider.status.available)
+        assert client.variation("f", USER, "default") == "a"
+        server.start()
+        store.init({FEATURES: {"f": flag(version=2, value="b")}, SEGMENTS: {}})
+        eventually(lambda: provider.status.available and bool(client.variation("f", USER, "default") == "b"))
+
+
+def test_a_server_that_is_down_at_the_start_costs_defaults_and_no_more_time_than_its_time_out(
+    server: RedisServer,
+) -> None:
+    server.stop()
+    store = Redis.new_feature_store(server.url)
+    begin = time.monotonic()
+    config = Config("sdk-key", feature_store=store, use_ldd=True, send_events=False)
+    with LDClient(config, start_wait=0.5) as client:
+        detail = client.variation_detail("f", USER, "default")
+        assert (detail.value, detail.reason["errorKind"]) == ("default", "CLIENT_NOT_READY")
+        assert time.monotonic() - begin < 5
+        server.start()
+        store.init({FEATURES: {"f": flag()}, SEGMENTS: {}})
+        eventually(lambda: bool(client.variation("f", USER, "default") == "a"))
+
+
+def test_options_that_cannot_be_honoured_are_refused() -> None:
+    with pytest.raises(ValueError, match="unix_socket_path"):
+        Redis.new_feature_store(redis_opts={"unix_socket_path": "/x"})
+    with pytest.raises(ValueError, match="address") as error:
+        Redis.new_feature_store("http://:secret@host")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("caching", [CacheConfig.disabled(), CacheConfig(60), CacheConfig(float("inf"))])
+def test_what_the_service_delivers_is_written_as_it_arrived_and_again_after_an_outage(
+    server: RedisServer, caching: CacheConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "flags.json"
+    file.write_text(json.dumps({"flags": {"f": flag(own=[1.0])}}))
+    source = Files.new_data_source(file, auto_update=True, poll_interval=0.1)
+    store = Redis.new_feature_store(server.url, caching=caching)
+    config = Config("sdk-key", feature_store=store, update_processor_class=source, send_events=False)
+    with LDClient(config, start_wait=5) as client:
+        assert client.variation("f", USER, "default") == "a"
+        eventually(lambda: server.ask("EXISTS", "launchdarkly:$inited") == "1")
+        assert json.loads(server.ask("HGET", "launchdarkly:features", "f"))["own"] == [1.0]
+        server.stop()
+        file.write_text(json.dumps({"flags": {"f": flag(version=9, value="b")}}))
+        eventually(lambda: bool(client.variation("f", USER, "default") == "b"))
+        server.start()
+        eventually(lambda: "b" in server.ask("HGET", "launchdarkly:features", "f"))
+        assert client.variation("f", USER, "default") == "b"
