@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from ._hooks import Registered
     from ._ldclient import _User
     from .hook import Hook
-    from .interfaces import BigSegmentStoreStatusProvider
+    from .interfaces import (
+        BigSegmentStoreStatusProvider,
+        DataSourceStatusProvider,
+        DataStoreStatusProvider,
+        FlagTracker,
+    )
     from .migrations import OpTracker, Stage
+    from .tracking import Notifier
 
 __all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
 
@@ -48,6 +54,7 @@ class LDClient(_ldclient.Client):
     _config: Config
     # The client that will take this one's place once it has flags, after a new key or Config was assigned.
     _replacement: LDClient | None = None
+    _notifier: Notifier | None = None
 
     def __new__(cls, *_arguments: Any, **_named: Any) -> Self:
         return super().__new__(cls)
@@ -73,11 +80,14 @@ class LDClient(_ldclient.Client):
         options = config._options()
         self._big_segments = _big_segments(options["big_segments"])
         self._hooks: list[Registered] = []
-        wait = 0.0 if config.offline else start_wait
+        attach = None if config.offline else getattr(config.update_processor_class, "_attach", None)
+        wait = 0.0 if config.offline or attach else start_wait
         if config._hooks or config._plugins:
             self._open_with_hooks(options, wait)
         else:
             self._open(options, wait)
+        if attach:
+            attach(self)
         if start_wait > 0:
             self._log_start()
 
@@ -155,6 +165,33 @@ class LDClient(_ldclient.Client):
 
             self._big_segments = StatusProvider()
         return self._big_segments
+
+    @property
+    def flag_tracker(self) -> FlagTracker:
+        """Tells of changes of flags: ``add_listener``, ``add_flag_value_change_listener``, ``remove_listener``.
+
+        >>> with LDClient(Config(offline=True)) as client:
+        ...     client.flag_tracker.add_listener(lambda change: print(change.key))
+        """
+        return self._notifications().flag_tracker
+
+    @property
+    def data_source_status_provider(self) -> DataSourceStatusProvider:
+        """Tells whether flags arrive: ``status``, ``add_listener``, ``remove_listener``."""
+        return self._notifications().source_status
+
+    @property
+    def data_store_status_provider(self) -> DataStoreStatusProvider:
+        """Tells whether the data store works: ``status``, ``add_listener``, ``remove_listener``."""
+        return self._notifications().store_status
+
+    def _notifications(self) -> Notifier:
+        """Returns what calls this client's listeners, made when it is first asked for."""
+        from .tracking import Notifier
+
+        made = self._notifier
+        # One step, so that of several threads all get the same one.
+        return self.__dict__.setdefault("_notifier", Notifier(self)) if made is None else made
 
     def __enter__(self) -> Self:
         return self

@@ -192,7 +192,8 @@ class Config:
     :param poll_interval: seconds between two polls; default 30. Less than 30 is read as 30, except that with a
         ``base_uri`` other than the service's the least is 1
     :param defaults: flag key -> value; wins over the default given in a call
-    :param update_processor_class: a data source from :class:`ldclient.integrations.Files`
+    :param update_processor_class: a data source: from :class:`ldclient.integrations.Files`, or a
+        :class:`ldclient.integrations.test_data.TestData`
     :param private_attributes: references of attributes whose values are never sent
     :param all_attributes_private: send no attribute's value
     :param public_attributes: when not None, the only attributes whose values are sent; every other one is private
@@ -629,7 +630,9 @@ class Config:
         source = self._update_processor_class
         missing = {
             "feature_store": self._feature_store is not None,
-            "update_processor_class": source is not None and not isinstance(source, _FileSource),
+            "update_processor_class": source is not None
+            and not isinstance(source, _FileSource)
+            and not hasattr(source, "_attach"),
             "event_processor_class": self._event_processor_class is not None,
             "event_consumer_class": self._event_consumer_class is not None,
             "feature_requester_class": self._feature_requester_class is not None,
@@ -645,6 +648,8 @@ class Config:
 
     def _options(self) -> dict[str, object]:
         """Returns the options in the form that the native client reads: plain values, seconds, every name present."""
+        from .integrations import _FileSource
+
         http = self._http
         source = self._update_processor_class
         return {
@@ -658,7 +663,8 @@ class Config:
             "send_events": self._send_events,
             "initial_reconnect_delay": float(self._initial_reconnect_delay),
             "poll_interval": float(self._poll_interval),
-            "files": None if source is None else source.options(),
+            "files": source.options() if isinstance(source, _FileSource) else None,
+            "own_source": source is not None and not isinstance(source, _FileSource),
             "events_max_pending": self._events_max_pending,
             "flush_interval": float(self._flush_interval),
             "context_keys_capacity": self._context_keys_capacity,

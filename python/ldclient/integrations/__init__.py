@@ -1,4 +1,4 @@
-"""What flags and segments can come from besides the service: files, and databases for big segments."""
+"""What flags and segments can come from besides the service: files, what a test makes itself, and databases."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..interfaces import BigSegmentStore
+    from .test_data import TestData as TestData
 
-__all__ = ["DynamoDB", "Files", "Redis"]
+__all__ = ["DynamoDB", "Files", "Redis", "TestData"]
 
 
 class DynamoDB:
@@ -140,3 +141,14 @@ class Files:
             _values.number("poll_interval", poll_interval, 1, above=0),
             _values.switch("force_polling", force_polling),
         )
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Programs that run in earnest have no use for it.
+        if name == "TestData":
+            from .test_data import TestData
+
+            return TestData
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -43,7 +43,9 @@ class RedisCore(DiagnosticDescription, FeatureStoreCore):
             username=_values.text("username", given.pop("username", None)) or None,
             password=_values.text("password", given.pop("password", None)) or None,
             database=None if database is None else int(database),
-            connect_timeout=_values.number("socket_connect_timeout", given.pop("socket_connect_timeout", 2), 2, above=0),
+            connect_timeout=_values.number(
+                "socket_connect_timeout", given.pop("socket_connect_timeout", 2), 2, above=0
+            ),
             timeout=_values.number("socket_timeout", given.pop("socket_timeout", 3), 3, above=0),
             connections=_values.whole("max_connections", given.pop("max_connections", 16), 16, least=1),
         )
