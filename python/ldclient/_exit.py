@@ -22,6 +22,9 @@ __all__ = ["arrange", "close", "deliver"]
 # Seconds for everything together.
 _LIMIT = 2.0
 
+# Seconds of it that listeners have, which may wait for anything.
+_LISTENERS = 0.2
+
 # The process whose exit `deliver` is registered for, and the moment when its time is over, once it has begun to end.
 _arranged_for = 0
 _end: tuple[int, float] | None = None
@@ -51,6 +54,10 @@ def deliver() -> None:
 def close() -> None:
     """Closes all clients, which sends what waits, and emits their log lines."""
     _ldclient.close_all(_time_left())
+    tracking = sys.modules.get("ldclient.tracking")
+    if tracking is not None:
+        # So that the listeners' thread is not in the middle of something when the interpreter goes.
+        tracking.finish(min(_time_left(), _LISTENERS))
     logs.drain()
 
 

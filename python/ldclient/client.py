@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from ._hooks import Registered
     from ._ldclient import _User
     from .hook import Hook
-    from .interfaces import BigSegmentStoreStatusProvider, DataStoreStatusProvider
+    from .interfaces import (
+        BigSegmentStoreStatusProvider,
+        DataSourceStatusProvider,
+        DataStoreStatusProvider,
+        FlagTracker,
+    )
     from .migrations import OpTracker, Stage
+    from .tracking import Notifier
 
 __all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
 
@@ -51,6 +57,7 @@ class LDClient(_ldclient.Client):
     _store_status_provider: DataStoreStatusProvider | None = None
     # The client that will take this one's place once it has flags, after a new key or Config was assigned.
     _replacement: LDClient | None = None
+    _notifier: Notifier | None = None
 
     def __new__(cls, *_arguments: Any, **_named: Any) -> Self:
         return super().__new__(cls)
@@ -76,12 +83,15 @@ class LDClient(_ldclient.Client):
         options = config._options()
         self._big_segments = _big_segments(options["big_segments"])
         self._hooks: list[Registered] = []
+        attach = None if config.offline else getattr(config.update_processor_class, "_attach", None)
         wait = 0.0 if config.offline or options["own_source"] else start_wait
         if config._hooks or config._plugins:
             self._open_with_hooks(options, wait)
         else:
             self._open(options, wait)
-        if not config.offline:
+        if attach:
+            attach(self)
+        elif not config.offline:
             self._follow_store(options, start_wait)
         if start_wait > 0:
             self._log_start()
@@ -116,15 +126,6 @@ class LDClient(_ldclient.Client):
                 store.close()
             except Exception:
                 logs.logger().exception("The feature store raised when it was closed.")
-
-    @property
-    def data_store_status_provider(self) -> DataStoreStatusProvider:
-        """Tells whether the feature store answers, now and when that changes."""
-        if self._store_status_provider is None:
-            from ._store_status import StatusProvider
-
-            self._store_status_provider = StatusProvider(self, self._config.feature_store)
-        return self._store_status_provider
 
     def get_sdk_key(self) -> str:
         """Returns the SDK key; '' when there is none."""
@@ -200,6 +201,39 @@ class LDClient(_ldclient.Client):
 
             self._big_segments = StatusProvider()
         return self._big_segments
+
+    @property
+    def flag_tracker(self) -> FlagTracker:
+        """Tells of changes of flags: ``add_listener``, ``add_flag_value_change_listener``, ``remove_listener``.
+
+        >>> with LDClient(Config(offline=True)) as client:
+        ...     client.flag_tracker.add_listener(lambda change: print(change.key))
+        """
+        return self._notifications().flag_tracker
+
+    @property
+    def data_source_status_provider(self) -> DataSourceStatusProvider:
+        """Tells whether flags arrive: ``status``, ``add_listener``, ``remove_listener``."""
+        return self._notifications().source_status
+
+    @property
+    def data_store_status_provider(self) -> DataStoreStatusProvider:
+        """Tells whether the feature store works: ``status``, ``add_listener``, ``remove_listener``."""
+        if self._config.feature_store is None:
+            return self._notifications().store_status
+        if self._store_status_provider is None:
+            from ._store_status import StatusProvider
+
+            self._store_status_provider = StatusProvider(self, self._config.feature_store)
+        return self._store_status_provider
+
+    def _notifications(self) -> Notifier:
+        """Returns what calls this client's listeners, made when it is first asked for."""
+        from .tracking import Notifier
+
+        made = self._notifier
+        # One step, so that of several threads all get the same one.
+        return self.__dict__.setdefault("_notifier", Notifier(self)) if made is None else made
 
     def __enter__(self) -> Self:
         return self

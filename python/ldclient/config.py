@@ -192,8 +192,8 @@ class Config:
     :param poll_interval: seconds between two polls; default 30. Less than 30 is read as 30, except that with a
         ``base_uri`` other than the service's the least is 1
     :param defaults: flag key -> value; wins over the default given in a call
-    :param update_processor_class: a data source from :class:`ldclient.integrations.Files`, or one of the application's
-        own: see :class:`ldclient.interfaces.UpdateProcessor`
+    :param update_processor_class: a data source from :class:`ldclient.integrations.Files`, a
+        :class:`ldclient.integrations.test_data.TestData`, or one of the application's own: see :class:`ldclient.interfaces.UpdateProcessor`
     :param feature_requester_class: what is asked for all data instead of the service when polling
     :param feature_store: where flags are kept for other processes, from :class:`ldclient.integrations.Redis`,
         ``DynamoDB`` or ``Consul``, or a :class:`ldclient.interfaces.FeatureStore` of the application's own
@@ -662,6 +662,8 @@ class Config:
 
     def _options(self) -> dict[str, object]:
         """Returns the options in the form that the native client reads: plain values, seconds, every name present."""
+        from .integrations import _FileSource
+
         http = self._http
         own_source = self._has_own_source()
         source = None if own_source else self._update_processor_class
@@ -680,7 +682,8 @@ class Config:
             "send_events": self._send_events,
             "initial_reconnect_delay": float(self._initial_reconnect_delay),
             "poll_interval": float(self._poll_interval),
-            "files": None if source is None else source.options(),
+            "files": source.options() if isinstance(source, _FileSource) else None,
+            "own_source": source is not None and not isinstance(source, _FileSource),
             "events_max_pending": self._events_max_pending,
             "flush_interval": float(self._flush_interval),
             "context_keys_capacity": self._context_keys_capacity,

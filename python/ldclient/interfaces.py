@@ -550,14 +550,14 @@ class FlagTracker(ABC):
 
     @abstractmethod
     def add_flag_value_change_listener(
-        self, key: str, context: Context, listener: Callable[[FlagValueChange], None]
+        self, key: str, context: Context | Mapping[str, Any], listener: Callable[[FlagValueChange], None]
     ) -> Callable[[FlagChange], None]:
         """Has the listener called whenever the flag's value for the context becomes another one.
 
         The flag is evaluated at once, and again after each change of it.
 
         :param key: the flag's key
-        :param context: whom to evaluate it for; a dict user will do
+        :param context: whom to evaluate it for: a Context or a dict user
         :param listener: what to call
         :return: the subscription; give it, not the listener, to :meth:`remove_listener`
         """

@@ -51,5 +51,6 @@ class Listeners:
                 continue
             try:
                 listener(value)
-            except Exception:
+            # A listener that wants to end its thread is one among others there.
+            except (Exception, SystemExit):
                 logs.logger().exception("A listener for %s raised; the others were called.", type(value).__name__)

@@ -13,6 +13,7 @@ mod big_segments;
 pub mod fork;
 mod logs;
 mod memberships;
+pub mod notices;
 mod runtime;
 mod settings;
 mod state;
@@ -34,13 +35,17 @@ pub use settings::{Settings, diagnostic_platform};
 pub use state::{FlagState, FlagsState, StateOptions};
 pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 
-use crate::store::{Applied, Change, Snapshot};
+use crate::events::log::Level;
+use crate::store::{Applied, Change, Snapshot, Touched, affected_flags};
+
+use notices::{Notices, Wanted as WantedNotices};
 
 /// A client. Shared by all threads; no call on it waits for I/O unless it says so.
 pub struct Client {
     live: ArcSwap<Live>,
     settings: Settings,
     closed: AtomicBool,
+    wanted: Arc<WantedNotices>,
     this: Weak<Client>,
 }
 
@@ -68,15 +73,18 @@ impl Client {
     #[must_use]
     pub fn open(settings: Settings) -> Arc<Client> {
         let generation = fork::generation();
+        let wanted = Arc::new(WantedNotices::default());
+        let notices = Notices::new(wanted.clone(), false);
         let client = Arc::new_cyclic(|this| Client {
             live: ArcSwap::from_pointee(Live {
                 generation,
                 ready: false,
                 snapshot: Arc::new(Snapshot::empty()),
-                runtime: Arc::new(Runtime::new(generation)),
+                runtime: Arc::new(Runtime::new(generation, notices)),
             }),
             settings,
             closed: AtomicBool::new(false),
+            wanted,
             this: this.clone(),
         });
         client
@@ -104,17 +112,23 @@ impl Client {
         // destructor.
         std::mem::forget(inherited.runtime.clone());
         let generation = fork::generation();
+        let closed = self.closed.load(Ordering::Acquire);
+        let notices = Notices::new(self.wanted.clone(), !closed);
         let renewed = Live {
             generation,
             ready: inherited.ready,
             snapshot: inherited.snapshot.clone(),
-            runtime: Arc::new(inherited.runtime.renewed(generation)),
+            runtime: Arc::new(inherited.runtime.renewed(generation, notices)),
         };
+        if self.settings.plan.is_none() && inherited.ready && !closed {
+            // No source will say so.
+            renewed.runtime.data_is_good();
+        }
         // Of several threads one wins; the others drop a runtime that was never started, and wait for the winner's
         // start, which waits for nothing, so that what they record is not lost.
         self.live.compare_and_swap(inherited, Arc::new(renewed));
         let live = self.live.load();
-        if !self.closed.load(Ordering::Acquire) {
+        if !closed {
             live.runtime.start(&self.settings, &self.this, live.ready);
         }
         live
@@ -206,11 +220,31 @@ impl Client {
             })
     }
 
+    /// Says which notices are wanted from now on.
+    pub fn want_notices(&self, flags: bool, source: bool) {
+        self.wanted.set(flags, source);
+    }
+
+    /// Takes a change from whoever has one: for a client without a source of its own. A closed client takes none.
+    pub fn apply(&self, mut change: Change) {
+        if self.is_closed() {
+            return;
+        }
+        let live = self.live();
+        for remark in std::mem::take(&mut change.remarks) {
+            live.runtime.log(Level::Warning, remark);
+        }
+        let generation = live.generation;
+        drop(live);
+        self.publish(generation, change);
+    }
+
     /// The next snapshot, from the source of the given generation.
     fn publish(&self, generation: u64, mut change: Change) {
         let original = change.original.take();
         let whole = change.is_whole();
-        let Some(runtime) = self.replace(generation, |live| {
+        let touched = self.touched(&change);
+        let Some(runtime) = self.replace(generation, touched, |live| {
             // Before the data can be seen, so that who finds flags finds the status that goes with them.
             live.runtime.data_is_good();
             match live.snapshot.apply(change) {
@@ -233,7 +267,8 @@ impl Client {
         is_all_there_is: bool,
         next: impl FnOnce(&Snapshot) -> Option<Snapshot>,
     ) {
-        let replaced = self.replace(generation, |live| {
+        // What was read is no sign of a change, as launchdarkly-server-sdk 9.20 has it.
+        let replaced = self.replace(generation, None, |live| {
             next(&live.snapshot).map(|snapshot| (Some(snapshot), live.ready))
         });
         if let (true, Some(runtime)) = (is_all_there_is, replaced) {
@@ -247,9 +282,12 @@ impl Client {
         let original = change.original.take().filter(|_| write);
         let whole = change.is_whole();
         let generation = self.live().generation;
-        let replaced = self.replace(generation, |live| match live.snapshot.apply(change) {
-            Applied::New(snapshot) => Some((Some(snapshot), live.ready)),
-            Applied::Older => None,
+        let touched = self.touched(&change);
+        let replaced = self.replace(generation, touched, |live| {
+            match live.snapshot.apply(change) {
+                Applied::New(snapshot) => Some((Some(snapshot), live.ready)),
+                Applied::Older => None,
+            }
         });
         if let Some(storage) = replaced.as_ref().and_then(|runtime| runtime.storage()) {
             storage.delivered(original, whole);
@@ -259,7 +297,7 @@ impl Client {
     /// A data source of the application's own says that it is ready; without data, no flag exists.
     pub fn set_ready(&self) {
         let generation = self.live().generation;
-        let replaced = self.replace(generation, |live| {
+        let replaced = self.replace(generation, None, |live| {
             let snapshot = (!live.snapshot.initialized())
                 .then(|| live.snapshot.with_found(Vec::new(), Vec::new()));
             Some((snapshot, true))
@@ -269,11 +307,17 @@ impl Client {
         }
     }
 
+    /// What a change may touch, if anybody wants to hear of it.
+    fn touched(&self, change: &Change) -> Option<Touched> {
+        self.wanted.wants_flags().then(|| change.touched())
+    }
+
     /// Replaces snapshot and readiness by what `next` makes of them, one caller at a time. Tells the runtime if the
-    /// generation is still that one.
+    /// generation is still that one. Listeners hear of what was touched.
     fn replace(
         &self,
         generation: u64,
+        touched: Option<Touched>,
         next: impl FnOnce(&Live) -> Option<(Option<Snapshot>, bool)>,
     ) -> Option<Arc<Runtime>> {
         let runtime = self.live.load().runtime.clone();
@@ -290,9 +334,14 @@ impl Client {
             self.live.store(Arc::new(Live {
                 generation,
                 ready,
-                snapshot,
+                snapshot: snapshot.clone(),
                 runtime: runtime.clone(),
             }));
+            if let Some(touched) = touched {
+                // Still one caller at a time, so that listeners hear of changes in their order.
+                let affected = affected_flags(&live.snapshot, &snapshot, &touched);
+                runtime.notices().flags(affected);
+            }
         }
         drop(publishing);
         Some(runtime)

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 
 use super::big_segments::Memory;
 use super::logs::{LogQueue, Record};
+use super::notices::Notices;
 use super::storing::Storage;
 use super::{Client, Settings};
 use crate::events::log::{Level, Log};
@@ -33,6 +34,7 @@ pub struct Runtime {
     publishing: Mutex<()>,
     logs: Arc<LogQueue>,
     pub(super) big_segments: Memory,
+    notices: Notices,
     status: Mutex<Status>,
     environment_id: ArcSwapOption<String>,
     has_data: Mutex<bool>,
@@ -73,14 +75,14 @@ pub struct Stats {
 
 impl Runtime {
     /// What a forked process goes on with; it keeps what is known of the environment.
-    pub(super) fn renewed(&self, generation: u64) -> Runtime {
+    pub(super) fn renewed(&self, generation: u64, notices: Notices) -> Runtime {
         Runtime {
             environment_id: ArcSwapOption::new(self.environment_id()),
-            ..Runtime::new(generation)
+            ..Runtime::new(generation, notices)
         }
     }
 
-    pub(super) fn new(generation: u64) -> Runtime {
+    pub(super) fn new(generation: u64, notices: Notices) -> Runtime {
         Runtime {
             generation,
             started: Once::new(),
@@ -92,6 +94,7 @@ impl Runtime {
             publishing: Mutex::new(()),
             logs: Arc::new(LogQueue::default()),
             big_segments: Memory::default(),
+            notices,
             status: Mutex::new(Status::new(now_ms())),
             environment_id: ArcSwapOption::empty(),
             has_data: Mutex::new(false),
@@ -223,6 +226,26 @@ impl Runtime {
         self.logs.log(level, message);
     }
 
+    /// What waits for listeners.
+    #[inline]
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// Whether Python has something to do: log records to take, or a thread for listeners to start.
+    #[inline]
+    pub fn calls_for_python(&self) -> bool {
+        self.has_logs() || self.notices.is_unattended()
+    }
+
+    /// The status of the data source.
+    pub fn status(&self) -> Status {
+        self.status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// The log records of the background threads.
     pub fn take_logs(&self) -> Vec<Record> {
         self.logs.take()
@@ -297,10 +320,11 @@ impl Runtime {
     }
 
     fn set_status(&self, state: State, error: Option<ErrorInfo>) {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .update(state, error, now_ms());
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.update(state, error, now_ms()) {
+            // Under the lock, so that listeners hear of states in their order.
+            self.notices.status(&status);
+        }
     }
 
     /// The service's name for the environment, once it told.
@@ -310,11 +334,7 @@ impl Runtime {
 
     /// How it is doing.
     pub fn stats(&self, size: (usize, usize)) -> Stats {
-        let status = self
-            .status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let status = self.status();
         let last_data_ms = self.last_data_ms.load(Ordering::Relaxed);
         let age = u64::try_from(now_ms().saturating_sub(last_data_ms)).unwrap_or(0);
         let running = status.state != State::Off;

@@ -16,7 +16,7 @@ use super::flags_state::FeatureFlagsState;
 use super::flush::FlushResult;
 use super::migration::{self, Asked};
 use super::user::{self, DictUser};
-use super::{options, registry, stores, warn};
+use super::{notices, options, registry, stores, warn};
 use crate::client::{Answer, Client, Live, Question, StateOptions, Wanted};
 use crate::evaluation::ErrorKind;
 use crate::events::Events;
@@ -70,10 +70,13 @@ impl PyClient {
             // Python ran: it may have forked.
             return Self::live(py, client);
         }
-        if live.runtime.has_logs() {
-            start_drain(py);
-            // A store written in Python asks for its thread by a line in the log.
-            drop(stores::lend_thread(py, client));
+        if live.runtime.calls_for_python() {
+            if live.runtime.has_logs() {
+                start_drain(py);
+                // A store written in Python asks for its thread by a line in the log.
+                drop(stores::lend_thread(py, client));
+            }
+            notices::attend(py, client);
             // Python ran: it may have forked.
             return client.live();
         }
@@ -998,6 +1001,34 @@ impl PyClient {
     #[pyo3(signature = (start_wait=5.0))]
     fn postfork(&self, py: Python<'_>, start_wait: f64) -> PyResult<()> {
         self.wait_for_initialization(py, start_wait).map(drop)
+    }
+
+    /// Says what listeners want to hear of from now on.
+    fn _want_notices(&self, flags: bool, source: bool) -> PyResult<()> {
+        self.client()?.want_notices(flags, source);
+        Ok(())
+    }
+
+    /// Everything that waits for listeners: keys of flags that changed, states of the data source, whether that is all.
+    fn _take_notices(&self) -> PyResult<(Vec<String>, Vec<notices::StatusTuple>, bool)> {
+        Ok(notices::take(self.client()?))
+    }
+
+    /// The status of the data source.
+    fn _source_status(&self, py: Python<'_>) -> PyResult<notices::StatusTuple> {
+        let client = self.client()?;
+        let status = Self::live(py, client).runtime.status();
+        Ok(notices::status_tuple(status))
+    }
+
+    /// Takes all data, or with a kind ("features", "segments") and a key one item, as JSON. A closed client takes none.
+    #[pyo3(signature = (json, kind=None, key=""))]
+    fn _apply(&self, py: Python<'_>, json: &str, kind: Option<&str>, key: &str) -> PyResult<()> {
+        let client = self.client()?.clone();
+        py.detach(|| {
+            client.apply(notices::change(kind, key, json)?);
+            Ok(())
+        })
     }
 
     /// How the client is doing, as a dict: see the documentation for its members.

@@ -14,6 +14,7 @@ mod detail;
 mod flags_state;
 mod flush;
 mod migration;
+mod notices;
 mod options;
 mod redis_big_segments;
 mod registry;
@@ -53,6 +54,8 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
     module.add_function(wrap_pyfunction!(registry::flush_all, module)?)?;
     module.add_function(wrap_pyfunction!(context::context_of, module)?)?;
+    module.add_function(wrap_pyfunction!(notices::wait_for_notices, module)?)?;
+    module.add_function(wrap_pyfunction!(notices::wake_listeners, module)?)?;
     module.add_function(wrap_pyfunction!(registry::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(registry::take_log_records, module)?)
 }

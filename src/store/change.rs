@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::dependents::Touched;
 use super::persistent::Texts;
 use super::table::{Entry, Item};
 use crate::model::{Flag, RawFlag, RawSegment, Segment, Value, invalid_patterns};
@@ -161,6 +162,16 @@ impl Change {
             what,
             remarks: Vec::new(),
             original,
+        }
+    }
+
+    /// What it may change.
+    #[must_use]
+    pub fn touched(&self) -> Touched {
+        match &self.what {
+            What::Full { .. } => Touched::Any,
+            What::Flag(item) => Touched::One(DataKind::Flag, item.key.clone()),
+            What::Segment(item) => Touched::One(DataKind::Segment, item.key.clone()),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod big_segments;
 mod change;
+mod dependents;
 pub mod fetch;
 mod persistent;
 pub mod redis;
@@ -14,6 +15,7 @@ mod table;
 
 pub use big_segments::{BigSegmentStore, context_hash};
 pub use change::{Change, DataError, DataKind, Original, read_flag, read_segment, tombstone};
+pub use dependents::{Touched, affected_flags};
 pub use persistent::{PersistentStore, StoreError, Texts};
 pub use redis_big_segments::RedisBigSegments;
 pub use redis_items::RedisStore;

@@ -144,6 +144,14 @@ impl Snapshot {
         self.flags.iter()
     }
 
+    pub(super) fn flag_table(&self) -> &Table<Flag> {
+        &self.flags
+    }
+
+    pub(super) fn segment_table(&self) -> &Table<Segment> {
+        &self.segments
+    }
+
     /// How many flags and segments are known.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {

@@ -1,4 +1,4 @@
-"""What flags and segments can come from besides the service: files and databases."""
+"""What flags and segments can come from besides the service: files, databases, and what a test makes itself."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from ..feature_store import CacheConfig
     from ..feature_store_helpers import CachingStoreWrapper
     from ..interfaces import BigSegmentStore
+    from .test_data import TestData as TestData
 
-__all__ = ["Consul", "DynamoDB", "Files", "Redis"]
+__all__ = ["Consul", "DynamoDB", "Files", "Redis", "TestData"]
 
 
 class Consul:
@@ -217,3 +218,14 @@ class Files:
             _values.number("poll_interval", poll_interval, 1, above=0),
             _values.switch("force_polling", force_polling),
         )
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Programs that run in earnest have no use for it.
+        if name == "TestData":
+            from .test_data import TestData
+
+            return TestData
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
