@@ -26,7 +26,7 @@ define timed
 endef
 say = printf '\n--- %s\n'
 
-.PHONY: help demo test lint bench build clean
+.PHONY: help demo test lint bench contract contract-long build clean
 help: ## list the targets
 	@printf 'make <target>, where <target> is\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,6 +42,12 @@ lint: ## formatting, clippy, rustdoc, ruff, mypy, and cargo-deny where it is ins
 
 bench: ## compare with launchdarkly-server-sdk 9.20: CPU for each call, until events are delivered
 	$(call timed,_bench)
+
+contract: ## the field's contract suite against the wheel, with Redis, DynamoDB and Consul beside it (needs Go)
+	$(call timed,_contract)
+
+contract-long: ## the suite's tests that wait for minutes
+	$(call timed,_contract-long)
 
 build: ## build the wheel into dist/ and install it into .venv
 	$(call timed,_build)
@@ -116,10 +122,19 @@ ifneq ($(OLDEST),$(NEWEST))
 $(eval $(call environment,.venv-$(OLDEST),$(OLDEST),test))
 OLD := .venv-$(OLDEST)
 endif
+$(eval $(call environment,.venv-contract,$(NEWEST),contract))
+
+# The contract suite. CONTRACT_HARNESS names a program of that version where Go's module proxy does not have it.
+HARNESS_VERSION := 2.41.0
+CONTRACT_HARNESS ?= .cache/harness-$(HARNESS_VERSION)/sdk-test-harness
+.cache/harness-$(HARNESS_VERSION)/sdk-test-harness:
+	@$(say) 'sdk-test-harness $(HARNESS_VERSION)'
+	@go version >/dev/null 2>&1 || { echo 'No Go was found. The contract suite needs 1.26 or newer: https://go.dev/dl' >&2; exit 1; }
+	@GOBIN='$(CURDIR)/$(@D)' go install github.com/launchdarkly/sdk-test-harness/v2@v$(HARNESS_VERSION)
 
 # ------------------------------------------------------------------------------------------------ what the targets do
 
-.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench
+.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _contract _contract-long
 
 _build: .venv/.wheel
 	@ls dist/*.whl
@@ -175,3 +190,13 @@ _lint-supply:
 _bench: .venv/.wheel
 	@$(say) 'Against launchdarkly-server-sdk 9.20'
 	@$(PYTHON) tests/benches/compare.py --ours $(PYTHON) --reference "$$(tests/reference_env | tail -n 1)"
+
+CONTRACT = .venv-contract/bin/python tests/contract/run.py --harness '$(CONTRACT_HARNESS)' --logs .cache/contract$(1)
+
+_contract: .venv-contract/.wheel $(CONTRACT_HARNESS)
+	@$(say) 'The contract suite'
+	@$(call CONTRACT,)
+
+_contract-long: .venv-contract/.wheel $(CONTRACT_HARNESS)
+	@$(say) 'The contract suite: the tests that wait for minutes'
+	@$(call CONTRACT,-long) --long-running

@@ -31,8 +31,25 @@ if TYPE_CHECKING:
     from logging import NullHandler as NullHandler
     from typing import Any, overload
 
+    from . import hook as hook
     from . import interfaces as interfaces
+    from . import migrations as migrations
+    from . import plugin as plugin
     from . import versioned_data_kind as versioned_data_kind
+    from .migrations import (
+        ExecutionOrder,
+        MigrationConfig,
+        Migrator,
+        MigratorBuilder,
+        MigratorCompareFn,
+        MigratorFn,
+        Operation,
+        OperationResult,
+        OpTracker,
+        Origin,
+        Stage,
+        WriteResult,
+    )
     from .result import Result as Result
 
     # The submodule or the Config in force: see _Package. (The submodule itself can be imported under its full name.)
@@ -46,14 +63,29 @@ __all__ = [
     "Context",
     "ContextBuilder",
     "ContextMultiBuilder",
+    "ExecutionOrder",
     "LDClient",
+    "MigrationConfig",
+    "Migrator",
+    "MigratorBuilder",
+    "MigratorCompareFn",
+    "MigratorFn",
+    "OpTracker",
+    "Operation",
+    "OperationResult",
+    "Origin",
     "Result",
+    "Stage",
+    "WriteResult",
     "client",
     "context",
     "evaluation",
     "get",
+    "hook",
     "integrations",
     "interfaces",
+    "migrations",
+    "plugin",
     "set_config",
     "set_sdk_key",
     "track",
@@ -69,8 +101,27 @@ __BASE_TYPES__ = (str, float, int, bool)
 
 __BUILTINS__ = ["key", "ip", "country", "email", "firstName", "lastName", "avatar", "name", "anonymous"]
 
-# Submodules that are attributes of the package without an import of their own.
-_IMPORTED_WHEN_ASKED_FOR = frozenset(["interfaces", "versioned_data_kind"])
+# Names that are imported when they are first asked for, and the submodules that have them; None is a submodule itself.
+_IMPORTED_WHEN_ASKED_FOR = {
+    "hook": None,
+    "interfaces": None,
+    "migrations": None,
+    "plugin": None,
+    "versioned_data_kind": None,
+    "ExecutionOrder": "migrations",
+    "MigrationConfig": "migrations",
+    "Migrator": "migrations",
+    "MigratorBuilder": "migrations",
+    "MigratorCompareFn": "migrations",
+    "MigratorFn": "migrations",
+    "OpTracker": "migrations",
+    "Operation": "migrations",
+    "OperationResult": "migrations",
+    "Origin": "migrations",
+    "Result": "result",
+    "Stage": "migrations",
+    "WriteResult": "migrations",
+}
 
 _state = _SharedClient()
 
@@ -220,11 +271,9 @@ if not TYPE_CHECKING:
         if name in _IMPORTED_WHEN_ASKED_FOR:
             from importlib import import_module
 
-            return import_module(f"{__name__}.{name}")
-        if name == "Result":
-            from .result import Result
-
-            return Result
+            home = _IMPORTED_WHEN_ASKED_FOR[name]
+            module = import_module(f"{__name__}.{home or name}")
+            return getattr(module, name) if home else module
         # Both need `logging`, which takes longer to import than this package.
         if name == "log":
             return logs.logger()

@@ -12,12 +12,15 @@ from .evaluation import EvaluationDetail, FeatureFlagsState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, NoReturn, overload
+    from typing import Any, overload
 
     from typing_extensions import Self
 
+    from ._hooks import Registered
     from ._ldclient import _User
+    from .hook import Hook
     from .interfaces import BigSegmentStoreStatusProvider, DataStoreStatusProvider
+    from .migrations import OpTracker, Stage
 
 __all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
 
@@ -72,7 +75,12 @@ class LDClient(_ldclient.Client):
             logs.logger().info("Started the client in offline mode.")
         options = config._options()
         self._big_segments = _big_segments(options["big_segments"])
-        self._open(options, 0.0 if config.offline or options["own_source"] else start_wait)
+        self._hooks: list[Registered] = []
+        wait = 0.0 if config.offline or options["own_source"] else start_wait
+        if config._hooks or config._plugins:
+            self._open_with_hooks(options, wait)
+        else:
+            self._open(options, wait)
         if not config.offline:
             self._follow_store(options, start_wait)
         if start_wait > 0:
@@ -152,9 +160,34 @@ class LDClient(_ldclient.Client):
         stats["replacement"] = None if replacement is None else replacement.stats()["state"]
         return stats
 
-    def add_hook(self, hook: object) -> NoReturn:
-        """Raises ValueError: hooks come with a later release."""
-        raise ValueError(f"this release of ldclient cannot honour hooks yet: {type(hook).__name__} was not added")
+    def add_hook(self, hook: Hook) -> None:
+        """Adds a hook, whose stages run from the next evaluation on; hooks that are there from the start belong into
+        the Config. What is no :class:`ldclient.hook.Hook` is left out with a warning."""
+        from . import _hooks
+
+        _hooks.add(self, [hook])
+
+    def migration_variation(self, key: str, context: _User, default_stage: Stage) -> tuple[Stage, OpTracker]:
+        """Returns the stage of a migration, and a tracker for what is measured of one operation in it.
+
+        :param key: the migration flag
+        :param context: whom it is evaluated for
+        :param default_stage: the stage when the flag has none; anything that is no Stage counts as OFF, with an error
+            line
+        """
+        from . import _migration
+
+        return _migration.variation(self, key, context, default_stage)
+
+    def track_migration_op(self, tracker: OpTracker) -> None:
+        """Records what was measured of one operation. A :class:`ldclient.Migrator` does it by itself. Never raises.
+
+        :param tracker: the one that ``migration_variation`` returned. One that says too little is not recorded, with an
+            error line that says why
+        """
+        from . import _migration
+
+        _migration.track_op(self, tracker)
 
     @property
     def big_segment_store_status_provider(self) -> BigSegmentStoreStatusProvider:
@@ -175,6 +208,24 @@ class LDClient(_ldclient.Client):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open_with_hooks(self, options: dict[str, Any], start_wait: float) -> None:
+        """Opens the client with the hooks and plugins of its Config, which are there before it waits for flags."""
+        from . import _hooks, _plugins
+
+        config = self._config
+        plugins = _plugins.Plugins(config) if config._plugins else None
+        _hooks.add(self, [*config._hooks, *(plugins.hooks() if plugins else ())])
+        self._open(options, start_wait if plugins is None else 0.0)
+        if plugins is not None:
+            try:
+                plugins.register(self)
+                self.wait_for_initialization(start_wait)
+            except BaseException:
+                # Nobody gets this client.
+                self.close(0)
+                raise
+            logs.drain()
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} {self._state()}>"

@@ -211,13 +211,15 @@ class Config:
     :param application: ``{"id": ..., "version": ...}``
     :param enable_event_compression: send events gzipped
     :param omit_anonymous_contexts: leave anonymous contexts out of index and identify events
-    :param payload_filter_key: receive only the flags of this filter
+    :param payload_filter_key: receive only the flags of this filter. One with characters that no key has is discarded
+        with a warning
+    :param hooks: hooks that are there from the start; see :mod:`ldclient.hook`
+    :param plugins: plugins, started with the client; see :mod:`ldclient.plugin`
     :raises TypeError: a value has the wrong type, or there is no such option
     :raises ValueError: a value is out of range
 
-    ``event_processor_class``, ``hooks``, ``plugins`` and ``datasystem_config`` are kept, and a client refuses to
-    start with one of them as long as it cannot
-    honour it.
+    ``event_processor_class`` and ``datasystem_config`` are kept, and a client refuses to start with one of them as long as
+    it cannot honour it.
 
     The positional orders and the option names of all earlier releases are understood:
 
@@ -630,8 +632,6 @@ class Config:
         missing = {
             "event_processor_class": self._event_processor_class is not None,
             "event_consumer_class": self._event_consumer_class is not None,
-            "hooks": bool(self._hooks),
-            "plugins": bool(self._plugins),
             "datasystem_config": self._datasystem_config is not None,
         }
         names = [name for name, is_set in missing.items() if is_set]

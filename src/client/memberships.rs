@@ -88,7 +88,7 @@ mod tests {
     fn what_is_older_than_its_time_is_not_known() {
         let (mut all, start) = (Memberships::default(), Instant::now());
         all.put("a", membership("s"), start, LONG, 10);
-        let before = start + LONG - Duration::from_nanos(1);
+        let before = start + Duration::from_millis(4_999);
         assert_eq!(all.get("a", before, LONG), Some(membership("s")));
         assert_eq!(all.get("a", start + LONG, LONG), None);
     }

@@ -108,7 +108,7 @@ impl Client {
             generation,
             ready: inherited.ready,
             snapshot: inherited.snapshot.clone(),
-            runtime: Arc::new(Runtime::new(generation)),
+            runtime: Arc::new(inherited.runtime.renewed(generation)),
         };
         // Of several threads one wins; the others drop a runtime that was never started, and wait for the winner's
         // start, which waits for nothing, so that what they record is not lost.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
+
 use super::big_segments::Memory;
 use super::logs::{LogQueue, Record};
 use super::storing::Storage;
@@ -32,7 +34,7 @@ pub struct Runtime {
     logs: Arc<LogQueue>,
     pub(super) big_segments: Memory,
     status: Mutex<Status>,
-    environment_id: Mutex<Option<String>>,
+    environment_id: ArcSwapOption<String>,
     has_data: Mutex<bool>,
     data: Condvar,
     last_data_ms: AtomicI64,
@@ -70,6 +72,14 @@ pub struct Stats {
 }
 
 impl Runtime {
+    /// What a forked process goes on with; it keeps what is known of the environment.
+    pub(super) fn renewed(&self, generation: u64) -> Runtime {
+        Runtime {
+            environment_id: ArcSwapOption::new(self.environment_id()),
+            ..Runtime::new(generation)
+        }
+    }
+
     pub(super) fn new(generation: u64) -> Runtime {
         Runtime {
             generation,
@@ -83,7 +93,7 @@ impl Runtime {
             logs: Arc::new(LogQueue::default()),
             big_segments: Memory::default(),
             status: Mutex::new(Status::new(now_ms())),
-            environment_id: Mutex::new(None),
+            environment_id: ArcSwapOption::empty(),
             has_data: Mutex::new(false),
             data: Condvar::new(),
             last_data_ms: AtomicI64::new(0),
@@ -293,6 +303,11 @@ impl Runtime {
             .update(state, error, now_ms());
     }
 
+    /// The service's name for the environment, once it told.
+    pub fn environment_id(&self) -> Option<Arc<String>> {
+        self.environment_id.load_full()
+    }
+
     /// How it is doing.
     pub fn stats(&self, size: (usize, usize)) -> Stats {
         let status = self
@@ -307,11 +322,7 @@ impl Runtime {
             state: status.state,
             since_ms: status.since_ms,
             error: status.error,
-            environment_id: self
-                .environment_id
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            environment_id: self.environment_id().map(|id| String::clone(&id)),
             data_age: (last_data_ms != 0).then(|| Duration::from_millis(age)),
             updates: self.updates.load(Ordering::Relaxed),
             reconnects: self.reconnects.load(Ordering::Relaxed),
@@ -385,10 +396,7 @@ impl Sink for ClientSink {
 
     fn environment_id(&self, id: &str) {
         self.with_runtime(|runtime| {
-            *runtime
-                .environment_id
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+            runtime.environment_id.store(Some(Arc::new(id.to_owned())));
         });
     }
 }

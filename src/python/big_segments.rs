@@ -168,13 +168,6 @@ fn attached<T>(
 }
 
 fn failure(py: Python<'_>, error: &PyErr) -> StoreError {
-    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
-        // An evaluation never raises: the interrupt comes again, where the application goes on.
-        drop(
-            py.import("_thread")
-                .and_then(|thread| thread.call_method0("interrupt_main")),
-        );
-    }
     let kind = error.get_type(py);
     let name = kind
         .name()
@@ -189,6 +182,14 @@ fn failure(py: Python<'_>, error: &PyErr) -> StoreError {
     if let Some((end, _)) = told.char_indices().nth(LONGEST) {
         told.truncate(end);
         told.push('…');
+    }
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        // An evaluation never raises: the interrupt comes again where the application goes on. Last here, because
+        // Python handles signals even to make a text.
+        drop(
+            py.import("_thread")
+                .and_then(|thread| thread.call_method0("interrupt_main")),
+        );
     }
     StoreError(told)
 }

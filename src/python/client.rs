@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -13,6 +14,7 @@ use super::convert::{from_python, members_of, name_of, to_python, type_name};
 use super::detail::EvaluationDetail;
 use super::flags_state::FeatureFlagsState;
 use super::flush::FlushResult;
+use super::migration::{self, Asked};
 use super::user::{self, DictUser};
 use super::{options, registry, stores, warn};
 use crate::client::{Answer, Client, Live, Question, StateOptions, Wanted};
@@ -34,6 +36,8 @@ const SLICE: Duration = Duration::from_millis(50);
 )]
 pub struct PyClient {
     opened: OnceLock<Opened>,
+    /// The module `ldclient._hooks`, once there is a hook: it runs the stages around the methods below.
+    hooks: OnceLock<Py<PyAny>>,
 }
 
 struct Opened {
@@ -77,41 +81,88 @@ impl PyClient {
     }
 
     #[inline]
-    fn variation_as(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: Option<&Bound<'_, PyAny>>,
-        default: Option<&Bound<'_, PyAny>>,
-        wanted: Wanted,
+    fn variation_as<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        self.ask(py, key, context, default, wanted, false, |value, _| {
-            Ok(value.unbind())
-        })
+        if let Some(detail) = Self::with_hooks(slf, method, key, context, default)? {
+            return Ok(detail.get().value(slf.py()));
+        }
+        let wanted = wanted_by(method);
+        slf.get().ask(
+            slf.py(),
+            key,
+            context,
+            default,
+            wanted,
+            false,
+            |value, _| Ok(value.unbind()),
+        )
     }
 
     #[inline]
-    fn detail_as(
+    fn detail_as<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        match Self::with_hooks(slf, method, key, context, default)? {
+            Some(detail) => Ok(detail),
+            None => slf
+                .get()
+                .detail(slf.py(), key, context, default, wanted_by(method), true),
+        }
+    }
+
+    fn detail<'py>(
         &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: Option<&Bound<'_, PyAny>>,
-        default: Option<&Bound<'_, PyAny>>,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
         wanted: Wanted,
-    ) -> PyResult<EvaluationDetail> {
-        self.ask(py, key, context, default, wanted, true, |value, answer| {
-            Ok(EvaluationDetail::new(
-                value.unbind(),
-                answer.outcome,
-                answer.flag,
-            ))
-        })
+        with_reason: bool,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        self.ask(
+            py,
+            key,
+            context,
+            default,
+            wanted,
+            with_reason,
+            |value, answer| {
+                let detail = EvaluationDetail::new(value.unbind(), answer.outcome, answer.flag);
+                Bound::new(py, detail)
+            },
+        )
+    }
+
+    /// The same evaluation with the stages of hooks around it; `None` if there is no hook.
+    #[inline]
+    fn with_hooks<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, EvaluationDetail>>> {
+        match slf.get().hooks.get() {
+            None => Ok(None),
+            Some(hooks) => {
+                hooked(hooks.bind(slf.py()), slf, method, key, context, default).map(Some)
+            }
+        }
     }
 
     /// Asks for a flag and hands the value, or the default, to `then`.
     #[allow(
         clippy::too_many_arguments,
-        reason = "the two above are all that call it"
+        reason = "the three above and migrations are all that call it"
     )]
     fn ask<'py, R>(
         &self,
@@ -178,6 +229,86 @@ impl PyClient {
             }
         };
         then(or_default(value), &answer)
+    }
+
+    /// Records an event of the application.
+    fn record<'py>(
+        &self,
+        py: Python<'py>,
+        event_name: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        data: Option<&Bound<'py, PyAny>>,
+        metric_value: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let client = self.client()?;
+        let live = Self::live(py, client);
+        let Some(events) = live.runtime.events() else {
+            return Ok(());
+        };
+        let data = data.map(data_of).filter(|data| !data.is_null());
+        let metric = metric_value.and_then(|number| match from_python(number) {
+            Ok(number @ (Value::Int(_) | Value::Float(_) | Value::BigInt(_))) => Some(number),
+            _ => {
+                warn::once(py, "metric", || {
+                    format!(
+                        "A metric value must be a finite number; one of type {} was left out.",
+                        type_name(number)
+                    )
+                });
+                None
+            }
+        });
+        let Ok(name) = event_name.str() else {
+            warn::once(py, "event name", || {
+                format!(
+                    "An event whose name has no text (type {}) was not recorded.",
+                    type_name(event_name)
+                )
+            });
+            return Ok(());
+        };
+        let name = name.to_string_lossy();
+        with_caller(py, context, "track an event for", |caller| match caller {
+            Caller::Context(context) => events.track(&name, *context, data, metric),
+            Caller::User(user) => events.track(&name, user, data, metric),
+        });
+        Ok(())
+    }
+}
+
+/// The type that a method's name asks for.
+#[inline]
+fn wanted_by(method: &str) -> Wanted {
+    match method.as_bytes().first() {
+        Some(b'b') => Wanted::Bool,
+        Some(b'i') => Wanted::Int,
+        Some(b'f') => Wanted::Float,
+        Some(b's') => Wanted::Text,
+        _ => Wanted::Any,
+    }
+}
+
+/// An evaluation with the stages of hooks around it. What goes wrong there and is not contained there costs the stages,
+/// not the answer.
+#[cold]
+fn hooked<'py>(
+    hooks: &Bound<'py, PyAny>,
+    client: &Bound<'py, PyClient>,
+    method: &str,
+    key: &Bound<'py, PyAny>,
+    context: Option<&Bound<'py, PyAny>>,
+    default: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, EvaluationDetail>> {
+    let py = client.py();
+    let arguments = (client, method, key, context, default);
+    match hooks.call_method1(intern!(py, "evaluate"), arguments) {
+        Ok(detail) => Ok(detail.cast_into::<EvaluationDetail>()?),
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            let with_reason = method.ends_with("_detail");
+            let (client, wanted) = (client.get(), wanted_by(method));
+            client.detail(py, key, context, default, wanted, with_reason)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -307,6 +438,7 @@ impl PyClient {
     fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClient {
         PyClient {
             opened: OnceLock::new(),
+            hooks: OnceLock::new(),
         }
     }
 
@@ -389,159 +521,171 @@ impl PyClient {
     /// The value of a flag for a user or context; the default where there is none. Never raises.
     #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn variation<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
         default: Option<&Bound<'py, PyAny>>,
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        self.variation_as(py, key, either!(context, user), default, Wanted::Any)
+        Self::variation_as(slf, "variation", key, either!(context, user), default)
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn variation_detail<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
         default: Option<&Bound<'py, PyAny>>,
         user: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<EvaluationDetail> {
-        self.detail_as(py, key, either!(context, user), default, Wanted::Any)
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "variation_detail",
+            key,
+            either!(context, user),
+            default,
+        )
     }
 
     /// The value of a flag that serves booleans; the default if it serves anything else.
     #[pyo3(signature = (key, context, default=false))]
-    fn bool_variation(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
+    fn bool_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
         default: bool,
     ) -> PyResult<Py<PyAny>> {
-        self.variation_as(
-            py,
+        Self::variation_as(
+            slf,
+            "bool_variation",
             key,
             Some(context),
-            Some(&bound(py, default)?),
-            Wanted::Bool,
+            Some(&bound(slf.py(), default)?),
         )
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default=false))]
-    fn bool_variation_detail(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
+    fn bool_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
         default: bool,
-    ) -> PyResult<EvaluationDetail> {
-        self.detail_as(
-            py,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "bool_variation_detail",
             key,
             Some(context),
-            Some(&bound(py, default)?),
-            Wanted::Bool,
+            Some(&bound(slf.py(), default)?),
         )
     }
 
     /// The value of a flag that serves whole numbers; the default if it serves anything else.
     #[pyo3(signature = (key, context, default))]
-    fn int_variation(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: &Bound<'_, PyAny>,
+    fn int_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        self.variation_as(py, key, Some(context), Some(default), Wanted::Int)
+        Self::variation_as(slf, "int_variation", key, Some(context), Some(default))
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default))]
-    fn int_variation_detail(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: &Bound<'_, PyAny>,
-    ) -> PyResult<EvaluationDetail> {
-        self.detail_as(py, key, Some(context), Some(default), Wanted::Int)
+    fn int_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "int_variation_detail",
+            key,
+            Some(context),
+            Some(default),
+        )
     }
 
     /// The value of a flag that serves numbers, as a float; the default if it serves anything else.
     #[pyo3(signature = (key, context, default))]
-    fn float_variation(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: &Bound<'_, PyAny>,
+    fn float_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        self.variation_as(py, key, Some(context), Some(default), Wanted::Float)
+        Self::variation_as(slf, "float_variation", key, Some(context), Some(default))
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default))]
-    fn float_variation_detail(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: &Bound<'_, PyAny>,
-    ) -> PyResult<EvaluationDetail> {
-        self.detail_as(py, key, Some(context), Some(default), Wanted::Float)
+    fn float_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "float_variation_detail",
+            key,
+            Some(context),
+            Some(default),
+        )
     }
 
     /// The value of a flag that serves text; the default if it serves anything else.
     #[pyo3(signature = (key, context, default))]
-    fn str_variation(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: &Bound<'_, PyAny>,
+    fn str_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        self.variation_as(py, key, Some(context), Some(default), Wanted::Text)
+        Self::variation_as(slf, "str_variation", key, Some(context), Some(default))
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default))]
-    fn str_variation_detail(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: &Bound<'_, PyAny>,
-    ) -> PyResult<EvaluationDetail> {
-        self.detail_as(py, key, Some(context), Some(default), Wanted::Text)
+    fn str_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "str_variation_detail",
+            key,
+            Some(context),
+            Some(default),
+        )
     }
 
     /// The value of a flag that serves any JSON.
     #[pyo3(signature = (key, context, default=None))]
-    fn json_variation(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: Option<&Bound<'_, PyAny>>,
+    fn json_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        self.variation_as(py, key, Some(context), default, Wanted::Any)
+        Self::variation_as(slf, "json_variation", key, Some(context), default)
     }
 
     /// The same with the reason.
     #[pyo3(signature = (key, context, default=None))]
-    fn json_variation_detail(
-        &self,
-        py: Python<'_>,
-        key: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-        default: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<EvaluationDetail> {
-        self.detail_as(py, key, Some(context), default, Wanted::Any)
+    fn json_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(slf, "json_variation_detail", key, Some(context), default)
     }
 
     /// All flags' values by key; None when offline, before flags arrived, and without a user.
@@ -614,14 +758,14 @@ impl PyClient {
     /// `track(name, user)`, `track(name, user, data, metric_value)`, and `track(name, data)` for the ambient user.
     #[pyo3(signature = (event_name, context=None, data=None, metric_value=None, *, user=None))]
     fn track<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         event_name: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
         data: Option<&Bound<'py, PyAny>>,
         metric_value: Option<&Bound<'py, PyAny>>,
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
+        let py = slf.py();
         let mut context = either!(context, user).cloned();
         let mut data = data.cloned();
         // The customer's document gives the data in the place of the user.
@@ -643,46 +787,96 @@ impl PyClient {
                 current
             });
         }
-        let client = self.client()?;
-        let live = Self::live(py, client);
-        let Some(events) = live.runtime.events() else {
-            return Ok(());
-        };
-        let data = data
-            .map(|data| data_of(&data))
-            .filter(|data| !data.is_null());
-        let metric = metric_value.and_then(|number| match from_python(number) {
-            Ok(number @ (Value::Int(_) | Value::Float(_) | Value::BigInt(_))) => Some(number),
-            _ => {
-                warn::once(py, "metric", || {
-                    format!(
-                        "A metric value must be a finite number; one of type {} was left out.",
-                        type_name(number)
-                    )
-                });
-                None
-            }
-        });
-        let Ok(name) = event_name.str() else {
-            warn::once(py, "event name", || {
-                format!(
-                    "An event whose name has no text (type {}) was not recorded.",
-                    type_name(event_name)
-                )
-            });
-            return Ok(());
-        };
-        let name = name.to_string_lossy();
-        with_caller(
+        if let Some(hooks) = slf.get().hooks.get() {
+            let arguments = (slf, event_name, context, data, metric_value);
+            return match hooks.bind(py).call_method1(intern!(py, "track"), arguments) {
+                Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
+                _ => Ok(()),
+            };
+        }
+        slf.get().record(
             py,
+            event_name,
             context.as_ref(),
-            "track an event for",
-            |caller| match caller {
-                Caller::Context(context) => events.track(&name, *context, data, metric),
-                Caller::User(user) => events.track(&name, user, data, metric),
-            },
-        );
+            data.as_ref(),
+            metric_value,
+        )
+    }
+
+    /// What `track` does, without hooks.
+    #[pyo3(signature = (event_name, context, data, metric_value))]
+    fn _track<'py>(
+        &self,
+        py: Python<'py>,
+        event_name: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        data: Option<&Bound<'py, PyAny>>,
+        metric_value: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        self.record(py, event_name, context, data, metric_value)
+    }
+
+    /// Has the functions `evaluate` and `track` of a module called instead of evaluating and tracking. Later calls do
+    /// nothing.
+    fn _set_hooks(&self, module: Py<PyAny>) {
+        let _ = self.hooks.set(module);
+    }
+
+    /// What the method of that name does, without hooks.
+    #[pyo3(signature = (method, key, context, default))]
+    fn _evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        let with_reason = method.ends_with("_detail");
+        self.detail(py, key, context, default, wanted_by(method), with_reason)
+    }
+
+    /// The detail of a migration flag, whose value is a stage, and what a tracker needs to know of the flag, if there
+    /// is one: version, sampling ratio, check ratio. Without hooks.
+    fn _migration_detail<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Asked<'py>> {
+        let asked = (Some(context), Some(default));
+        self.ask(
+            py,
+            key,
+            asked.0,
+            asked.1,
+            Wanted::Any,
+            false,
+            |value, answer| migration::asked(key, value, default, answer),
+        )
+    }
+
+    /// Records a step of a migration. `members` are the event's own; kind, date and context are added.
+    fn _track_migration_op(
+        &self,
+        py: Python<'_>,
+        context: &Bound<'_, PyContext>,
+        members: &Bound<'_, PyAny>,
+        sampling_ratio: Option<u64>,
+    ) -> PyResult<()> {
+        let live = Self::live(py, self.client()?);
+        if let (Some(events), Ok(context)) = (live.runtime.events(), &context.get().context) {
+            let members = from_python(members).map_err(|why| PyValueError::new_err(why.0))?;
+            events.migration_op(context, members, sampling_ratio);
+        }
         Ok(())
+    }
+
+    /// The service's name for the environment, once it told; kept over a fork.
+    fn _environment_id(&self) -> PyResult<Option<String>> {
+        let live = self.client()?.live();
+        Ok(live.runtime.environment_id().map(|id| String::clone(&id)))
     }
 
     /// Tells the service about a user or context. Never raises, never waits.

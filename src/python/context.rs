@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -34,6 +33,22 @@ impl PyContext {
     fn of_part(part: &Individual) -> PyContext {
         PyContext::new(Context::new(vec![part.clone()]))
     }
+}
+
+/// Whom a caller means, as a `Context`: a context as it is, a dict of either form, and an invalid context for all else.
+#[pyfunction]
+pub fn context_of<'py>(user: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyContext>> {
+    if let Ok(context) = user.cast::<PyContext>() {
+        return Ok(context.clone());
+    }
+    let context = match user.cast::<PyDict>() {
+        Ok(dict) if dict.contains("kind").unwrap_or(false) => super::user::context_from_dict(dict),
+        Ok(dict) => super::user::context_from_user(dict),
+        Err(_) => PyContext {
+            context: Err("there is no user or context".into()),
+        },
+    };
+    Bound::new(user.py(), context)
 }
 
 #[pymethods]
@@ -345,10 +360,11 @@ impl PyContext {
         Ok(!self.get(attribute.py(), attribute)?.is_none())
     }
 
-    /// Refuses: without this, Python would iterate by `__getitem__`, which has an answer for every index, for ever.
-    #[allow(clippy::unused_self, reason = "Python calls it on an object")]
-    fn __iter__(&self) -> PyResult<Py<PyAny>> {
-        Err(PyTypeError::new_err("'Context' object is not iterable"))
+    /// Not iterable: without this, Python would iterate by `__getitem__`, which has an answer for every index, for ever.
+    #[classattr]
+    #[pyo3(name = "__iter__")]
+    fn no_iteration(py: Python<'_>) -> Py<PyAny> {
+        py.None()
     }
 
     fn __repr__(&self) -> String {

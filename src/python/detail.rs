@@ -77,7 +77,7 @@ impl EvaluationDetail {
 
     /// The value: one of the flag's variations, or the default.
     #[getter]
-    fn value(&self, py: Python<'_>) -> Py<PyAny> {
+    pub fn value(&self, py: Python<'_>) -> Py<PyAny> {
         self.value.clone_ref(py)
     }
 

@@ -13,6 +13,7 @@ mod convert;
 mod detail;
 mod flags_state;
 mod flush;
+mod migration;
 mod options;
 mod redis_big_segments;
 mod registry;
@@ -51,6 +52,7 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stores::StoreWork>()?;
     module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
     module.add_function(wrap_pyfunction!(registry::flush_all, module)?)?;
+    module.add_function(wrap_pyfunction!(context::context_of, module)?)?;
     module.add_function(wrap_pyfunction!(registry::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(registry::take_log_records, module)?)
 }

@@ -78,7 +78,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--harness", type=Path, required=True, help=f"sdk-test-harness v{_VERSION}")
     parser.add_argument("--port", type=int, default=8111, help="the harness's port; the next one serves https")
     parser.add_argument("--long-running", action="store_true", help="only the tests that wait for minutes")
-    parser.add_argument("--logs", type=Path, help="a folder for the logs, kept; default: one that is removed on success")
+    parser.add_argument(
+        "--logs", type=Path, help="a folder for the logs, kept; default: one that is removed on success"
+    )
     parser.add_argument("--record", action="store_true", help="write what ran to expected.json, if nothing failed")
     return parser.parse_args()
 
@@ -159,7 +161,9 @@ def _refuse_others(port: int) -> None:
                 probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise CannotRunError(f"somebody listens on port {port} already; the suite would use or wipe it") from None
+                raise CannotRunError(
+                    f"somebody listens on port {port} already; the suite would use or wipe it"
+                ) from None
 
 
 def _start_stores(parts: contextlib.ExitStack, logs: Path) -> None:
@@ -172,7 +176,9 @@ def _start_stores(parts: contextlib.ExitStack, logs: Path) -> None:
         print(f"Redis: real. DynamoDB: moto. Consul: {agent}.")
     else:
         consul = [sys.executable, str(_HERE / "consul_stand_in.py"), str(_CONSUL)]
-        print("Redis: real. DynamoDB: moto. Consul: a stand-in (tests/contract/consul_stand_in.py), no agent is installed.")
+        print(
+            "Redis: real. DynamoDB: moto. Consul: a stand-in (tests/contract/consul_stand_in.py), no agent is installed."
+        )
     parts.enter_context(_part("consul", consul, _CONSUL, logs))
 
 
@@ -228,7 +234,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _harness(parts: contextlib.ExitStack, options: argparse.Namespace, url: str, logs: Path) -> None:
-    command = [str(options.harness.resolve()), "-url", url, "-port", str(options.port), "-status-timeout", "20", "-debug"]
+    command = [
+        str(options.harness.resolve()),
+        "-url",
+        url,
+        "-port",
+        str(options.port),
+        "-status-timeout",
+        "20",
+        "-debug",
+    ]
     command += ["-junit", str(logs / "junit.xml"), "-record-failures", str(logs / "failures.txt")]
     if options.long_running:
         command += ["-enable-long-running-tests"]
@@ -255,7 +270,10 @@ def _judge(options: argparse.Namespace, run: verdict.Run, seconds: float) -> int
     print(verdict.table(run))
     expected: dict[str, Any] = json.loads(_EXPECTED.read_text())
     of = "long_running" if options.long_running else "suite"
-    recorded = {"capabilities": sorted(DECLARED) if options.record else expected["capabilities"], "ran": expected[of]["ran"]}
+    recorded = {
+        "capabilities": sorted(DECLARED) if options.record else expected["capabilities"],
+        "ran": expected[of]["ran"],
+    }
     found = verdict.faults(run, recorded, DECLARED)
     for sentence in found:
         print(sentence)

@@ -89,9 +89,7 @@ def faults(run: Run, recorded: Mapping[str, Any], declared: Iterable[str]) -> li
 
 def table(run: Run) -> str:
     """Returns the totals by group, for people."""
-    rows = [
-        (name, group.total, len(group.skipped), group.ran, len(group.failed)) for name, group in run.groups.items()
-    ]
+    rows = [(name, group.total, len(group.skipped), group.ran, len(group.failed)) for name, group in run.groups.items()]
     rows.append(("all", *(sum(column) for column in zip(*(row[1:] for row in rows), strict=True))))
     width = max(len(str(row[0])) for row in rows)
     lines = [f"{'group':{width}}  {'nodes':>6} {'skipped':>8} {'ran':>6} {'failed':>7}"]

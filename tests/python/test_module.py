@@ -759,8 +759,6 @@ def test_a_client_refuses_other_arguments(positional: Any, named: Any) -> None:
     [
         ("event_processor_class", object),
         ("event_consumer_class", object),
-        ("hooks", [object()]),
-        ("plugins", [object()]),
         ("datasystem_config", object()),
     ],
 )
@@ -774,11 +772,6 @@ def test_options_that_ask_for_nothing_are_not_refused() -> None:
     empty: Any = {"hooks": [], "plugins": [], "big_segments": None, "use_ldd": False}
     with LDClient(Config("key", offline=True, **empty)) as client:
         assert client.is_offline()
-
-
-def test_add_hook_says_that_hooks_come_later() -> None:
-    with LDClient(Config(offline=True)) as client, pytest.raises(ValueError, match="hooks"):
-        client.add_hook(object())
 
 
 @pytest.mark.parametrize("key", ["", None])
