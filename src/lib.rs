@@ -30,10 +30,12 @@
 //! 3. One evaluation reads one snapshot.
 //! 4. Flags are compiled when they arrive: patterns, dates, versions, sets of keys, attribute paths. Evaluation parses
 //!    nothing of a flag. One bad flag harms no other flag: it is kept as its own error.
-//! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O. The one
-//!    exception is a context whose big segments are not remembered: their store is asked on the spot, without a lock.
+//! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O. Two
+//!    exceptions, both without a lock: a context whose big segments are not remembered, and a flag in a feature store
+//!    whose cache is off or has not seen it. Their store is asked on the spot, within its time-outs.
 //! 6. A client has at most two native threads (`ld-source`, `ld-events`), with small stacks, stopped and joined within a
-//!    deadline, and `ld-store` where a native feature store is used; a process has at most one look-up thread where the system's resolver hangs. It holds nothing of a client.
+//!    deadline, and a third, `ld-store`, where it has a native feature store; a process has at most one look-up thread
+//!    where the system's resolver hangs. It holds nothing of a client.
 //! 7. Native threads never touch the interpreter. What must reach Python (log lines) is queued; a Python thread that the
 //!    next API call starts drains it and ends.
 //! 8. A fork is noticed by a mark that reads 0 in a process that has not adopted what it inherited (`client::fork`). The

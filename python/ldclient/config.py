@@ -683,7 +683,6 @@ class Config:
             "initial_reconnect_delay": float(self._initial_reconnect_delay),
             "poll_interval": float(self._poll_interval),
             "files": source.options() if isinstance(source, _FileSource) else None,
-            "own_source": source is not None and not isinstance(source, _FileSource),
             "events_max_pending": self._events_max_pending,
             "flush_interval": float(self._flush_interval),
             "context_keys_capacity": self._context_keys_capacity,

@@ -788,7 +788,6 @@ def test_the_native_client_is_told_plain_values_in_seconds() -> None:
         "cert_file": "own.pem",
         "disable_ssl_verification": True,
         "defaults": {"f": [1]},
-        "big_segments": None,
     }
     assert Config("key")._options()["files"] is None
     assert Config("key")._options()["defaults"] is None
