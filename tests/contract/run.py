@@ -274,7 +274,7 @@ def _judge(options: argparse.Namespace, run: verdict.Run, seconds: float) -> int
         "capabilities": sorted(DECLARED) if options.record else expected["capabilities"],
         "ran": expected[of]["ran"],
     }
-    found = verdict.faults(run, recorded, DECLARED)
+    found = verdict.faults(run, recorded, DECLARED, selected=options.long_running)
     for sentence in found:
         print(sentence)
     ran = sum(group.ran for group in run.groups.values())

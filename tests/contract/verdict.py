@@ -1,8 +1,8 @@
 """What a run of the harness amounts to: totals by group, and every reason why the run does not count. No I/O.
 
 1. A failed test fails the run.
-2. A skipped test does too, unless it was skipped because it takes minutes, because a declared capability replaces it, or
-   for want of capabilities that none of ours is among.
+2. A skipped test does too, unless it was skipped because it takes minutes, because a declared capability replaces it,
+   for want of capabilities that none of ours is among, or because the run was told to leave it out.
 3. So does a capability of the recorded list that was not declared, or one that was declared without being recorded.
 4. So does a group in which fewer tests ran than are recorded, and a group that was not run: tests that vanish are no
    success.
@@ -64,11 +64,12 @@ def read(junit: str) -> Run:
     return Run(groups, capabilities)
 
 
-def faults(run: Run, recorded: Mapping[str, Any], declared: Iterable[str]) -> list[str]:
+def faults(run: Run, recorded: Mapping[str, Any], declared: Iterable[str], *, selected: bool = False) -> list[str]:
     """Returns why the run does not count, one sentence each; nothing when it does.
 
     :param recorded: ``{"capabilities": [...], "ran": {group: number}}``
     :param declared: the capabilities that we promise
+    :param selected: whether the run was to leave tests out
     """
     wanted, ours = set(recorded["capabilities"]), set(run.capabilities)
     found = [f"{name} is not declared any more" for name in sorted(wanted - ours)]
@@ -82,7 +83,8 @@ def faults(run: Run, recorded: Mapping[str, Any], declared: Iterable[str]) -> li
         found += [f"failed: {name}" for name in group.failed]
         for name, reason in group.skipped.items():
             wants_another = _WANTED.search(reason) and not any(ours.search(reason) for ours in promised)
-            if not _HARMLESS.search(reason) and not wants_another:
+            left_out = selected and reason == "excluded by filter parameters"
+            if not _HARMLESS.search(reason) and not wants_another and not left_out:
                 found.append(f"skipped: {name} ({reason or 'no reason given'})")
     return found
 

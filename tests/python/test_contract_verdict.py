@@ -96,3 +96,9 @@ def test_a_capability_that_is_dropped_or_added_in_silence_is_a_fault(verdict: Mo
         "tls:custom-ca is not declared any more",
         "tags is declared and not recorded",
     ]
+
+
+def test_a_test_that_was_left_out_is_a_fault_in_a_whole_run_only(verdict: ModuleType) -> None:
+    run = verdict.read(report(*TWO, skipped("tags", "excluded by filter parameters")))
+    assert verdict.faults(run, RECORDED, DECLARED, selected=True) == []
+    assert verdict.faults(run, RECORDED, DECLARED) == ["skipped: tags (excluded by filter parameters)"]
