@@ -13,6 +13,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 PYTHON := .venv/bin/python
+# The contract suite. CONTRACT_HARNESS names a program of that version where Go's module proxy does not have it.
+HARNESS_VERSION := 2.41.0
+CONTRACT_HARNESS ?= .cache/harness-$(HARNESS_VERSION)/sdk-test-harness
+
 # Test processes at a time.
 WORKERS ?= 2
 FOUND := .cache/make/interpreters.mk
@@ -26,7 +30,7 @@ define timed
 endef
 say = printf '\n--- %s\n'
 
-.PHONY: help demo test lint bench contract contract-long build clean
+.PHONY: help demo test lint bench contract contract-harness contract-long build clean
 help: ## list the targets
 	@printf 'make <target>, where <target> is\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -45,6 +49,8 @@ bench: ## compare with launchdarkly-server-sdk 9.20: CPU for each call, until ev
 
 contract: ## the field's contract suite against the wheel, with Redis, DynamoDB and Consul beside it (needs Go)
 	$(call timed,_contract)
+
+contract-harness: $(CONTRACT_HARNESS) ## install the program that the contract suite is
 
 contract-long: ## the suite's tests that wait for minutes
 	$(call timed,_contract-long)
@@ -124,9 +130,6 @@ OLD := .venv-$(OLDEST)
 endif
 $(eval $(call environment,.venv-contract,$(NEWEST),contract))
 
-# The contract suite. CONTRACT_HARNESS names a program of that version where Go's module proxy does not have it.
-HARNESS_VERSION := 2.41.0
-CONTRACT_HARNESS ?= .cache/harness-$(HARNESS_VERSION)/sdk-test-harness
 .cache/harness-$(HARNESS_VERSION)/sdk-test-harness:
 	@$(say) 'sdk-test-harness $(HARNESS_VERSION)'
 	@go version >/dev/null 2>&1 || { echo 'No Go was found. The contract suite needs 1.26 or newer: https://go.dev/dl' >&2; exit 1; }

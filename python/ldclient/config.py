@@ -193,7 +193,8 @@ class Config:
         ``base_uri`` other than the service's the least is 1
     :param defaults: flag key -> value; wins over the default given in a call
     :param update_processor_class: a data source from :class:`ldclient.integrations.Files`, a
-        :class:`ldclient.integrations.test_data.TestData`, or one of the application's own: see :class:`ldclient.interfaces.UpdateProcessor`
+        :class:`ldclient.integrations.test_data.TestData`, or one of the application's own: see
+        :class:`ldclient.interfaces.UpdateProcessor`
     :param feature_requester_class: what is asked for all data instead of the service when polling
     :param feature_store: where flags are kept for other processes, from :class:`ldclient.integrations.Redis`,
         ``DynamoDB`` or ``Consul``, or a :class:`ldclient.interfaces.FeatureStore` of the application's own
