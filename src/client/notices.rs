@@ -2,8 +2,8 @@
 //! takes it; native threads never touch the interpreter.
 //!
 //! 1. While nobody listens nothing is kept, and nothing is worked out: one atomic load says so.
-//! 2. What is kept is bounded: of more than [`FLAGS`] changes a flag that waits already is not kept again, and of more
-//!    than [`STATUSES`] states the oldest goes.
+//! 2. What is kept is bounded: of more than `FLAGS` changes a flag that waits already is not kept again, and of more
+//!    than `STATUSES` states the oldest goes.
 //! 3. One bell a process wakes the one thread that takes what waits. A forked child makes its own bell, and marks every
 //!    client that is listened to as unattended: the next API call starts the thread there.
 
