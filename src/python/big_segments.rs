@@ -8,7 +8,6 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRecursionError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
@@ -41,7 +40,7 @@ pub fn store(object: &Bound<'_, PyAny>) -> PyResult<Box<dyn BigSegmentStore>> {
 
 /// The native store behind the object. One of a subclass is asked by its methods, which may be its own.
 fn native(object: &Bound<'_, PyAny>) -> Option<Box<dyn BigSegmentStore>> {
-    let native = object.getattr(intern!(object.py(), "_native")).ok()?;
+    let native = object.getattr("_native").ok()?;
     let native = native.cast_into::<PyRedisBigSegments>().ok()?;
     let module = object
         .py()
@@ -69,19 +68,19 @@ impl PythonStore {
     fn ask<'py>(
         &self,
         py: Python<'py>,
-        method: &Bound<'py, PyString>,
+        method: &str,
         arguments: Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let depth = self.depth.bind(py);
-        let deep: u32 = depth.call_method0(intern!(py, "get"))?.extract()?;
+        let deep: u32 = depth.call_method0("get")?.extract()?;
         if deep >= DEEPEST {
             return Err(PyRecursionError::new_err(
                 "it asked its own client without end",
             ));
         }
-        let before = depth.call_method1(intern!(py, "set"), (deep + 1,))?;
+        let before = depth.call_method1("set", (deep + 1,))?;
         let answer = self.store.bind(py).call_method1(method, arguments);
-        depth.call_method1(intern!(py, "reset"), (before,))?;
+        depth.call_method1("reset", (before,))?;
         answer
     }
 }
@@ -90,7 +89,7 @@ impl BigSegmentStore for PythonStore {
     fn membership(&self, context_hash: &str) -> Result<Option<Membership>, StoreError> {
         attached(|py| {
             let hash = PyTuple::new(py, [context_hash])?;
-            let answer = self.ask(py, intern!(py, "get_membership"), hash)?;
+            let answer = self.ask(py, "get_membership", hash)?;
             if answer.is_none() {
                 return Ok(Ok(None));
             }
@@ -99,7 +98,7 @@ impl BigSegmentStore for PythonStore {
                 Err(error) => {
                     let answer = error.into_inner();
                     let dict = PyDict::new(py);
-                    match dict.call_method1(intern!(py, "update"), (&answer,)) {
+                    match dict.call_method1("update", (&answer,)) {
                         Ok(_) => dict,
                         Err(_) => return Ok(Err(not_a("get_membership", "a dict", &answer))),
                     }
@@ -119,11 +118,11 @@ impl BigSegmentStore for PythonStore {
 
     fn last_updated_ms(&self) -> Result<Option<i64>, StoreError> {
         attached(|py| {
-            let answer = self.ask(py, intern!(py, "get_metadata"), PyTuple::empty(py))?;
+            let answer = self.ask(py, "get_metadata", PyTuple::empty(py))?;
             if answer.is_none() {
                 return Ok(Ok(None));
             }
-            let time = answer.getattr(intern!(py, "last_up_to_date"))?;
+            let time = answer.getattr("last_up_to_date")?;
             if time.is_none() {
                 return Ok(Ok(None));
             }
@@ -147,7 +146,7 @@ impl BigSegmentStore for PythonStore {
             return;
         }
         let stopped = attached(|py| {
-            let stop = self.store.bind(py).getattr(intern!(py, "stop"))?;
+            let stop = self.store.bind(py).getattr("stop")?;
             stop.call0().map(|_| Ok(()))
         });
         if let Err(StoreError(why)) = stopped {
@@ -208,11 +207,8 @@ impl Watcher for StatusProvider {
     fn begin(&self, client: Weak<Client>) {
         Python::attach(|py| {
             let watch = BigSegmentWatch { client };
-            let begun = Bound::new(py, watch).and_then(|watch| {
-                self.0
-                    .bind(py)
-                    .call_method1(intern!(py, "_begin"), (watch,))
-            });
+            let begun = Bound::new(py, watch)
+                .and_then(|watch| self.0.bind(py).call_method1("_begin", (watch,)));
             if let Err(error) = begun {
                 error.write_unraisable(py, Some(self.0.bind(py)));
             }
@@ -221,7 +217,7 @@ impl Watcher for StatusProvider {
 
     fn end(&self) {
         Python::attach(|py| {
-            if let Err(error) = self.0.bind(py).call_method0(intern!(py, "_end")) {
+            if let Err(error) = self.0.bind(py).call_method0("_end") {
                 error.write_unraisable(py, Some(self.0.bind(py)));
             }
         });

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
 use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -16,7 +15,7 @@ use super::flags_state::FeatureFlagsState;
 use super::flush::FlushResult;
 use super::migration::{self, Asked};
 use super::user::{self, DictUser};
-use super::{notices, options, registry, stores, warn};
+use super::{names, notices, options, registry, stores, warn};
 use crate::client::{Answer, Client, Live, Question, StateOptions, Wanted};
 use crate::evaluation::ErrorKind;
 use crate::events::Events;
@@ -304,7 +303,7 @@ fn hooked<'py>(
 ) -> PyResult<Bound<'py, EvaluationDetail>> {
     let py = client.py();
     let arguments = (client, method, key, context, default);
-    match hooks.call_method1(intern!(py, "evaluate"), arguments) {
+    match hooks.call_method1("evaluate", arguments) {
         Ok(detail) => Ok(detail.cast_into::<EvaluationDetail>()?),
         Err(error) if error.is_instance_of::<PyException>(py) => {
             let with_reason = method.ends_with("_detail");
@@ -423,8 +422,7 @@ fn with_caller<'py, R>(
 }
 
 fn is_context_json(dict: &Bound<'_, PyDict>) -> bool {
-    dict.contains(pyo3::intern!(dict.py(), "kind"))
-        .unwrap_or(false)
+    dict.contains(names::KIND.get(dict.py())).unwrap_or(false)
 }
 
 /// Either name of the argument: `context` since 8.0, `user` before.
@@ -792,7 +790,7 @@ impl PyClient {
         }
         if let Some(hooks) = slf.get().hooks.get() {
             let arguments = (slf, event_name, context, data, metric_value);
-            return match hooks.bind(py).call_method1(intern!(py, "track"), arguments) {
+            return match hooks.bind(py).call_method1("track", arguments) {
                 Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
                 _ => Ok(()),
             };

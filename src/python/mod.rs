@@ -14,6 +14,7 @@ mod detail;
 mod flags_state;
 mod flush;
 mod migration;
+mod names;
 mod notices;
 mod options;
 mod redis_big_segments;
@@ -39,6 +40,7 @@ fn read_flag_files(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<String> {
 #[pymodule]
 fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::client::fork::install();
+    names::install(module.py());
     module.add("VERSION", options::VERSION)?;
     module.add_class::<client::PyClient>()?;
     module.add_class::<big_segments::BigSegmentWatch>()?;

@@ -4,13 +4,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::context::PyContext;
 use super::convert::{from_python, members_of, name_of, type_name};
-use super::warn;
+use super::{names, warn};
 use crate::evaluation::{Operand, Part, Subject};
 use crate::events;
 use crate::model::{AttributeRef, Context, ContextError, Individual, Kind, Parts, Value};
@@ -53,7 +52,7 @@ pub fn key_of<'a>(
         });
     }
     let key = dict
-        .get_item(intern!(dict.py(), "key"))
+        .get_item(names::KEY.get(dict.py()))
         .ok()
         .flatten()
         .filter(|key| !key.is_none())?;
@@ -62,7 +61,7 @@ pub fn key_of<'a>(
 
 /// The key if it is text already, which then need not be copied.
 pub fn text_key<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyString>> {
-    dict.get_item(intern!(dict.py(), "key"))
+    dict.get_item(names::KEY.get(dict.py()))
         .ok()
         .flatten()?
         .cast_into::<PyString>()
@@ -141,7 +140,7 @@ fn with_operand<R>(
 }
 
 fn custom_of<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyDict>> {
-    dict.get_item(intern!(dict.py(), "custom"))
+    dict.get_item(names::CUSTOM.get(dict.py()))
         .ok()
         .flatten()?
         .cast_into::<PyDict>()
