@@ -6,10 +6,13 @@
     reason = "PyO3 reads arguments by value, and its methods name the interpreter's lifetime"
 )]
 
+mod asking;
 mod big_segments;
+mod caller;
 mod client;
 mod context;
 mod convert;
+mod delivery;
 mod detail;
 mod flags_state;
 mod flush;
@@ -17,11 +20,13 @@ mod migration;
 mod names;
 mod notices;
 mod options;
+mod recording;
 mod redis_big_segments;
 mod registry;
 mod stats;
 mod stores;
 mod user;
+mod variation;
 mod warn;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::client::PyClient;
 use crate::client::{Client, notices};
 use crate::source::{State, Status};
 use crate::store::{Change, DataKind};
@@ -13,7 +14,7 @@ use crate::store::{Change, DataKind};
 /// (kind, HTTP status, seconds since 1970, message)
 type ErrorTuple = (&'static str, u16, f64, String);
 /// (state, since when in seconds since 1970, the last error)
-pub type StatusTuple = (&'static str, f64, Option<ErrorTuple>);
+type StatusTuple = (&'static str, f64, Option<ErrorTuple>);
 
 /// No thread may be in a native wait for long when the interpreter ends.
 const LONGEST_WAIT: f64 = 1.0;
@@ -33,7 +34,7 @@ pub fn wake_listeners() {
 }
 
 /// The status in the form that Python makes its own of.
-pub fn status_tuple(status: Status) -> StatusTuple {
+fn status_tuple(status: Status) -> StatusTuple {
     let error = status.error.map(|error| {
         (
             error.kind.as_str(),
@@ -47,7 +48,7 @@ pub fn status_tuple(status: Status) -> StatusTuple {
 
 /// Everything that waits for this client's listeners: keys of flags, states of the source, and whether that is the end.
 /// A forked process that has not asked the client anything yet has nothing of it.
-pub fn take(client: &Client) -> (Vec<String>, Vec<StatusTuple>, bool) {
+fn take(client: &Client) -> (Vec<String>, Vec<StatusTuple>, bool) {
     let Some(live) = client.live_here() else {
         return (Vec::new(), Vec::new(), false);
     };
@@ -94,5 +95,26 @@ pub fn attend(py: Python<'_>, client: &Client) {
             py.import("ldclient.tracking")
                 .and_then(|tracking| tracking.call_method0("start")),
         );
+    }
+}
+
+#[pymethods]
+impl PyClient {
+    /// Says what listeners want to hear of from now on.
+    fn _want_notices(&self, flags: bool, source: bool) -> PyResult<()> {
+        self.client()?.want_notices(flags, source);
+        Ok(())
+    }
+
+    /// Everything that waits for listeners: keys of flags that changed, states of the data source, whether that is all.
+    fn _take_notices(&self) -> PyResult<(Vec<String>, Vec<StatusTuple>, bool)> {
+        Ok(take(self.client()?))
+    }
+
+    /// The status of the data source.
+    fn _source_status(&self, py: Python<'_>) -> PyResult<StatusTuple> {
+        let client = self.client()?;
+        let status = Self::live(py, client).runtime.status();
+        Ok(status_tuple(status))
     }
 }

@@ -3,14 +3,11 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::client::PyClient;
 use crate::client::{Client, Stats};
 
 /// The dict; its members are described in the README.
-pub fn to_dict<'py>(
-    py: Python<'py>,
-    stats: &Stats,
-    client: &Client,
-) -> PyResult<Bound<'py, PyDict>> {
+fn to_dict<'py>(py: Python<'py>, stats: &Stats, client: &Client) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("state", stats.state.as_str())?;
     dict.set_item("state_since_ms", stats.since_ms)?;
@@ -54,4 +51,14 @@ pub fn to_dict<'py>(
     }
     dict.set_item("events", events)?;
     Ok(dict)
+}
+
+#[pymethods]
+impl PyClient {
+    /// How the client is doing, as a dict: see the documentation for its members.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let client = self.client()?;
+        let live = Self::live(py, client);
+        to_dict(py, &live.runtime.stats(live.snapshot.size()), client)
+    }
 }

@@ -1,0 +1,192 @@
+//! The methods of a client that evaluate a flag. What they share is `asking`'s question.
+
+use pyo3::prelude::*;
+
+use super::asking::wanted_by;
+use super::client::PyClient;
+use super::detail::EvaluationDetail;
+
+#[pymethods]
+impl PyClient {
+    /// The value of a flag for a user or context; the default where there is none. Never raises.
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
+    fn variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        Self::variation_as(slf, "variation", key, context.or(user), default)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
+    fn variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(slf, "variation_detail", key, context.or(user), default)
+    }
+
+    /// The value of a flag that serves booleans; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default=false))]
+    fn bool_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: bool,
+    ) -> PyResult<Py<PyAny>> {
+        Self::variation_as(
+            slf,
+            "bool_variation",
+            key,
+            Some(context),
+            Some(&bound(slf.py(), default)?),
+        )
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default=false))]
+    fn bool_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: bool,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "bool_variation_detail",
+            key,
+            Some(context),
+            Some(&bound(slf.py(), default)?),
+        )
+    }
+
+    /// The value of a flag that serves whole numbers; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default))]
+    fn int_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        Self::variation_as(slf, "int_variation", key, Some(context), Some(default))
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default))]
+    fn int_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "int_variation_detail",
+            key,
+            Some(context),
+            Some(default),
+        )
+    }
+
+    /// The value of a flag that serves numbers, as a float; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default))]
+    fn float_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        Self::variation_as(slf, "float_variation", key, Some(context), Some(default))
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default))]
+    fn float_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "float_variation_detail",
+            key,
+            Some(context),
+            Some(default),
+        )
+    }
+
+    /// The value of a flag that serves text; the default if it serves anything else.
+    #[pyo3(signature = (key, context, default))]
+    fn str_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        Self::variation_as(slf, "str_variation", key, Some(context), Some(default))
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default))]
+    fn str_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(
+            slf,
+            "str_variation_detail",
+            key,
+            Some(context),
+            Some(default),
+        )
+    }
+
+    /// The value of a flag that serves any JSON.
+    #[pyo3(signature = (key, context, default=None))]
+    fn json_variation<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        Self::variation_as(slf, "json_variation", key, Some(context), default)
+    }
+
+    /// The same with the reason.
+    #[pyo3(signature = (key, context, default=None))]
+    fn json_variation_detail<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        Self::detail_as(slf, "json_variation_detail", key, Some(context), default)
+    }
+
+    /// What the method of that name does, without hooks.
+    #[pyo3(signature = (method, key, context, default))]
+    fn _evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        key: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, EvaluationDetail>> {
+        let with_reason = method.ends_with("_detail");
+        self.detail(py, key, context, default, wanted_by(method), with_reason)
+    }
+}
+
+fn bound(py: Python<'_>, value: bool) -> PyResult<Bound<'_, PyAny>> {
+    Ok(value.into_pyobject(py)?.to_owned().into_any())
+}
