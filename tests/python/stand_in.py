@@ -8,22 +8,59 @@ nothing of the client under test. How it answers, and how it fails, is left to `
 ...     service.put(constant_flag("a", False))
 ...     service.fault("/bulk", status=503, headers={"Retry-After": "1"}, times=1)
 ...     service.wait_for_events(1)
+
+Faults, each for a path (``/all`` is the stream, ``/sdk/latest-all`` the poll, ``/bulk`` the events, ``/diagnostic``) or
+for every path (``"*"``), a number of times or until ``heal``:
+
+========================  ============================================================================================
+What happens              How to ask for it
+========================  ============================================================================================
+stalls, then answers      ``fault(path, "stall", seconds=3)``; half-way through the body: ``"stall_body"``
+never answers             ``fault(path, "black_hole")``
+401, 500, ...             ``fault(path, status=401)``, with ``headers`` and ``body``
+refuses some SDK keys     ``accept_only("the-new-key")``: 401 to every other one; ``accept_only()`` takes all again
+closes without an answer  ``fault(path, "refuse")``, by a TCP reset: ``"reset"``
+garbage                   ``fault(path, "garbage")``; no HTTP at all: ``"not_http"``; half an event's JSON:
+                          ``"malformed_event"``
+half a chunk              ``fault(path, "half_chunk")``; a clean end in the middle: ``"half_payload"``
+slow                      ``fault(path, "drip", piece=100, seconds=0.01)``
+connections refused       ``go_down()``, until ``come_back()``; open ones are torn
+an open stream dies       ``end_streams()``, by a TCP reset: ``end_streams(reset=True)``; falls silent: nothing to do,
+                          without ``heartbeat`` a stream is silent
+nobody reads              ``silent_port()``: connections are taken, nothing is read or answered. With ``https`` in place
+                          of ``http`` the handshake hangs
+nobody takes connections  ``black_hole_port()``: a connect hangs
+names are not found       ``hanging_resolver()``: the environment for a program in which look-ups never end
+========================  ============================================================================================
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
 from stand_in_answers import RESET, Fault, FaultKind, Outbox, Request, Server, event_text
 
-__all__ = ["FaultKind", "Payload", "Request", "StandIn", "constant_flag", "silent_port"]
+__all__ = [
+    "FaultKind",
+    "Payload",
+    "Request",
+    "StandIn",
+    "black_hole_port",
+    "constant_flag",
+    "hanging_resolver",
+    "silent_port",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +110,7 @@ class StandIn:
         self._items: dict[str, dict[str, dict[str, Any]]] = {"flags": {}, "segments": {}}
         self._versions: dict[tuple[str, str], int] = {}
         self._faults: dict[str, list[Fault]] = {}
+        self._keys: frozenset[str] = frozenset()
         self._streams: set[Outbox] = set()
         self._requests: list[Request] = []
         self._payloads: list[Payload] = []
@@ -82,7 +120,10 @@ class StandIn:
             for key, item in items.items():
                 self._items[kind][key] = self._versioned(kind, {**item, "key": key})
         self._http = Server(self)
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), name="stand-in", daemon=True)
+        self._thread = self._new_thread()
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._http.serve_forever, args=(0.02,), name="stand-in", daemon=True)
 
     def __enter__(self) -> StandIn:
         self._thread.start()
@@ -97,11 +138,25 @@ class StandIn:
             return
         self.stopping.set()
         self.end_streams()
-        if self._thread.ident is not None:
+        if self._thread.is_alive():
             self._http.shutdown()
+            self._thread.join(5)
         self._http.end_connections()
         self._http.server_close()
+
+    def go_down(self) -> None:
+        """Refuses connections from now on, and tears those that are open."""
+        self._http.shutdown()
         self._thread.join(5)
+        self._http.server_close()
+        self.end_streams(reset=True)
+        self._http.end_connections()
+
+    def come_back(self) -> None:
+        """Listens again, on the same port."""
+        self._http.listen_again()
+        self._thread = self._new_thread()
+        self._thread.start()
 
     @property
     def uri(self) -> str:
@@ -112,6 +167,11 @@ class StandIn:
     def port(self) -> int:
         """The port it listens on."""
         return int(self._http.server_address[1])
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, streams included."""
+        return self._http.connections
 
     # --- flags and segments ---
 
@@ -231,7 +291,8 @@ class StandIn:
     ) -> None:
         """Makes requests to ``path`` fail, ``times`` times or for ever. Faults of one path are used up in order.
 
-        ``fault("/all", status=401)`` is the short form of ``fault("/all", "status", status=401)``.
+        ``fault("/all", status=401)`` is the short form of ``fault("/all", "status", status=401)``. The path "*" stands
+        for every path that has no fault of its own.
         """
         with self._changed:
             new = Fault(kind, status, dict(headers or {}), body, seconds, piece, times)
@@ -245,17 +306,24 @@ class StandIn:
             else:
                 self._faults.pop(path, None)
 
-    def take_fault(self, path: str) -> Fault | None:
-        """The fault that the next request to a path meets, used up once."""
+    def accept_only(self, *keys: str) -> None:
+        """Answers 401 to requests with another SDK key; without keys, every key is good again. Open streams stay."""
         with self._changed:
-            faults = self._faults.get(path, [])
-            while faults:
-                if faults[0].times is None:
-                    return faults[0]
-                if faults[0].times > 0:
-                    faults[0].times -= 1
-                    return faults[0]
-                faults.pop(0)
+            self._keys = frozenset(keys)
+
+    def take_fault(self, path: str, key: str | None) -> Fault | None:
+        """The fault that the next request to a path with this SDK key meets, used up once."""
+        with self._changed:
+            if self._keys and key not in self._keys:
+                return Fault("status", 401)
+            for faults in (self._faults.get(path, []), self._faults.get("*", [])):
+                while faults:
+                    if faults[0].times is None:
+                        return faults[0]
+                    if faults[0].times > 0:
+                        faults[0].times -= 1
+                        return faults[0]
+                    faults.pop(0)
             return None
 
     # --- what arrived ---
@@ -360,3 +428,57 @@ def silent_port() -> Iterator[str]:
     """The URI of a port that takes connections and never reads, answers or closes them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def black_hole_port() -> Iterator[str]:
+    """The URI of a port that leaves connects hanging: its queue of connections is full, and nobody takes any."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        while True:
+            one = stack.enter_context(socket.socket())
+            one.settimeout(0.2)
+            try:
+                one.connect(address)
+            except TimeoutError:
+                break
+        yield f"http://127.0.0.1:{address[1]}"
+
+
+_HANGS = """
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+struct addrinfo;
+/* Every look-up of a name below `.invalid` never ends; the others fail at once (EAI_NONAME). */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    (void)service, (void)hints, (void)found;
+    size_t length = node ? strlen(node) : 0;
+    if (length > 8 && strcmp(node + length - 8, ".invalid") == 0)
+        for (;;) pause();
+    return -2;
+}
+"""
+
+
+def hanging_resolver(folder: Path) -> dict[str, str]:
+    """Variables of the environment of a program in which looking up a name below ``.invalid`` never ends.
+
+    :param folder: where the library is built that does it
+    :raises LookupError: there is no C compiler, or no system that loads such a library
+    """
+    compiler = shutil.which("cc")
+    if sys.platform != "linux":
+        raise LookupError("a hanging resolver is put before the system's by LD_PRELOAD, which Linux has")
+    if compiler is None:
+        raise LookupError("a hanging resolver is a library in C, and there is no compiler (cc)")
+    library = folder / "hangs.so"
+    if not library.exists():
+        (folder / "hangs.c").write_text(_HANGS)
+        built = [compiler, "-shared", "-fPIC", "-o", f"{library}.new", "hangs.c"]
+        subprocess.run(built, cwd=folder, check=True, capture_output=True, timeout=60)
+        Path(f"{library}.new").rename(library)
+    return {"LD_PRELOAD": str(library)}

@@ -102,6 +102,19 @@ class Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
+    def listen_again(self) -> None:
+        """Takes the same port after ``server_close``."""
+        self.socket = socket.socket(self.address_family, self.socket_type)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.server_bind()
+        self.server_activate()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        with self._open_lock:
+            return len(self._open)
+
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
             self._open.add(request)
@@ -142,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, method: str) -> None:
         owner = self.server.owner
         parts = urlsplit(self.path)
-        fault = owner.take_fault(parts.path)
+        fault = owner.take_fault(parts.path, self.headers["Authorization"])
         raw = b"" if fault is not None and fault.kind == "black_hole" else self._read_body()
         body = gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" and raw else raw
         request = Request(method, parts.path, dict(parse_qsl(parts.query)), self.headers, body, raw, time.monotonic())

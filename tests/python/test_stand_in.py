@@ -5,15 +5,19 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stand_in import FaultKind, StandIn, constant_flag, silent_port
+from stand_in import FaultKind, StandIn, black_hole_port, constant_flag, hanging_resolver, silent_port
 
 
 @contextmanager
@@ -309,3 +313,64 @@ def test_a_silent_port_takes_connections_and_says_nothing() -> None:
             connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
             with pytest.raises(TimeoutError):
                 connection.recv(1)
+
+
+def test_a_port_that_is_a_black_hole_lets_connects_hang() -> None:
+    with black_hole_port() as uri:
+        port = int(uri.rsplit(":", 1)[1])
+        with pytest.raises(TimeoutError):
+            socket.create_connection(("127.0.0.1", port), timeout=0.05)
+
+
+def test_a_fault_of_every_path_gives_way_to_a_paths_own() -> None:
+    with StandIn() as service:
+        service.fault("*", status=500)
+        service.fault("/bulk", status=401, times=1)
+        assert [ask(service, "POST", "/bulk", b"[]")[0].status for _ in range(2)] == [401, 500]
+        assert ask(service, "GET", "/sdk/latest-all")[0].status == 500
+        service.heal()
+        assert ask(service, "GET", "/sdk/latest-all")[0].status == 200
+
+
+def test_keys_can_be_refused() -> None:
+    with StandIn() as service:
+        service.accept_only("new")
+        statuses = [ask(service, "GET", "/sdk/latest-all", Authorization=key)[0].status for key in ("old", "new")]
+        service.accept_only()
+        assert [*statuses, ask(service, "GET", "/sdk/latest-all")[0].status] == [401, 200, 200]
+
+
+def test_a_service_that_is_down_refuses_connections_and_comes_back_on_its_port() -> None:
+    with StandIn() as service, connected(service) as connection:
+        connection.request("GET", "/all")
+        response = connection.getresponse()
+        next_event(response)
+        assert service.connections == 1
+        port = service.port
+        service.go_down()
+        with pytest.raises((ConnectionError, http.client.IncompleteRead)):
+            response.read()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=1)
+        service.wait_for_streams(0)
+        service.come_back()
+        assert service.port == port
+        assert ask(service, "GET", "/sdk/latest-all")[0].status == 200
+
+
+def test_a_resolver_that_hangs_hangs_only_for_names_that_do_not_exist(tmp_path: Path) -> None:
+    try:
+        variables = hanging_resolver(tmp_path)
+    except LookupError as missing:
+        pytest.skip(str(missing))
+    ask_name = "import socket, sys; socket.getaddrinfo(sys.argv[1], 80)"
+    for name, expected in (("name.invalid", None), ("name.example", 1)):
+        with subprocess.Popen(
+            [sys.executable, "-c", ask_name, name], env={**os.environ, **variables}, stderr=subprocess.DEVNULL
+        ) as program:
+            try:
+                ended = program.wait(0.5 if expected is None else 10)
+            except subprocess.TimeoutExpired:
+                ended = None
+                program.kill()
+            assert ended == expected
