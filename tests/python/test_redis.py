@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ldclient import Config, LDClient
 from ldclient.feature_store import CacheConfig
+from ldclient.feature_store_helpers import CachingStoreWrapper
 from ldclient.integrations import Files, Redis
+from ldclient.interfaces import BigSegmentStore, FeatureStore, FeatureStoreCore
+from ldclient.testing.stores import BigSegmentStoreContract, FeatureStoreCoreContract
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
-from redis_server import RedisServer, running
+from redis_server import RedisServer, interrupted, running, unused_port
 
 USER = {"key": "u"}
 
@@ -38,6 +43,57 @@ def daemon(store: Any) -> LDClient:
 def server() -> Iterator[RedisServer]:
     with running() as server:
         yield server
+
+
+class OnRedis:
+    """A server for all tests of a class."""
+
+    server: ClassVar[RedisServer]
+    parts: ClassVar[contextlib.ExitStack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.parts = contextlib.ExitStack()
+        cls.server = cls.parts.enter_context(running())
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.parts.close()
+
+    def clear(self, prefix: str) -> None:  # noqa: ARG002
+        self.server.ask("FLUSHALL")
+
+
+class TestFeatureStoreContract(OnRedis, FeatureStoreCoreContract, unittest.TestCase):
+    def make_core(self, prefix: str) -> FeatureStoreCore:
+        core: FeatureStoreCore = self.make_store(prefix)._core
+        return core
+
+    def make_store(self, prefix: str) -> CachingStoreWrapper:
+        return Redis.new_feature_store(self.server.url, prefix, caching=CacheConfig.disabled())
+
+    def make_unavailable_store(self) -> FeatureStore:
+        return Redis.new_feature_store(f"redis://127.0.0.1:{unused_port()}")
+
+    def make_interrupted_store(self, prefix: str, interrupt: Callable[[], None]) -> FeatureStore:
+        url = self.parts.enter_context(interrupted(self.server, interrupt))
+        return Redis.new_feature_store(url, prefix, caching=CacheConfig.disabled())
+
+
+class TestBigSegmentStoreContract(OnRedis, BigSegmentStoreContract, unittest.TestCase):
+    def make_store(self, prefix: str) -> BigSegmentStore:
+        return Redis.new_big_segment_store(self.server.url, prefix)
+
+    def write_time(self, prefix: str, last_up_to_date: int) -> None:
+        self.server.ask("SET", f"{prefix}:big_segments_synchronized_on", str(last_up_to_date))
+
+    def write_membership(self, prefix: str, context_hash: str, included: Any, excluded: Any) -> None:
+        for name, references in (("include", included), ("exclude", excluded)):
+            if references:
+                self.server.ask("SADD", f"{prefix}:big_segment_{name}:{context_hash}", *references)
+
+    def make_unavailable_store(self) -> BigSegmentStore:
+        return Redis.new_big_segment_store(f"redis://127.0.0.1:{unused_port()}")
 
 
 def test_keys_and_values_are_those_of_the_reference(server: RedisServer) -> None:
