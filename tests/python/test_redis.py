@@ -201,12 +201,39 @@ def test_a_server_that_is_down_at_the_start_costs_defaults_and_no_more_time_than
         eventually(lambda: bool(client.variation("f", USER, "default") == "a"))
 
 
-def test_options_that_cannot_be_honoured_are_refused() -> None:
-    with pytest.raises(ValueError, match="unix_socket_path"):
-        Redis.new_feature_store(redis_opts={"unix_socket_path": "/x"})
-    with pytest.raises(ValueError, match="address") as error:
-        Redis.new_feature_store("http://:secret@host")
+@pytest.mark.parametrize(
+    ("address", "database"),
+    [("", 5), ("/", 5), ("/0", 0), ("/2", 2), ("?db=3", 3), ("/2?db=3&socket_timeout=2.5&client_name=me", 3)],
+)
+def test_what_the_address_says_wins_over_the_options(server: RedisServer, address: str, database: int) -> None:
+    url = f"redis://127.0.0.1:{server.port}{address}"
+    options = {"db": 5, "decode_responses": True, "socket_timeout": None}
+    store = Redis.new_feature_store(url, redis_opts=options)
+    store.init({FEATURES: {"f": flag()}, SEGMENTS: {}})
+    assert server.ask("-n", str(database), "EXISTS", "launchdarkly:$inited") == "1"
+    server.ask("-n", str(database), "SET", "launchdarkly:big_segments_synchronized_on", "7")
+    assert Redis.new_big_segment_store(url, redis_opts=options).get_metadata().last_up_to_date == 7
+
+
+def test_a_password_is_taken_from_the_address_first(server: RedisServer) -> None:
+    server.ask("CONFIG", "SET", "requirepass", "a secret")
+    host = f"127.0.0.1:{server.port}"
+    for url in (f"redis://:a%20secret@{host}", f"redis://{host}?password=a+secret"):
+        assert not Redis.new_feature_store(url, redis_opts={"password": "another"}).initialized
+    assert not Redis.new_feature_store(f"redis://{host}", redis_opts={"password": "a secret"}).initialized
+    with pytest.raises(ConnectionError) as error:
+        assert Redis.new_feature_store(f"redis://:wrong@{host}", redis_opts={"password": "a secret"}).initialized
+    assert "wrong" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", [Redis.new_feature_store, Redis.new_big_segment_store])
+@pytest.mark.parametrize("url", ["", "http://:secret@host", "redis://[::secret", "redis://host?db=secret"])
+def test_an_address_that_is_none_is_refused_and_not_quoted(make: Callable[..., object], url: str) -> None:
+    with pytest.raises(ValueError, match=r"Redis|db") as error:
+        make(url)
     assert "secret" not in str(error.value)
+    with pytest.raises(ValueError, match="unix_socket_path"):
+        make(redis_opts={"unix_socket_path": "/x"})
 
 
 @pytest.mark.parametrize("caching", [CacheConfig.disabled(), CacheConfig(60), CacheConfig(float("inf"))])
