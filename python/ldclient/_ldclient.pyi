@@ -149,18 +149,7 @@ class BigSegmentWatch:
 
 @final
 class RedisBigSegments:
-    def __new__(
-        cls,
-        url: str,
-        prefix: str,
-        *,
-        username: str | None,
-        password: str | None,
-        database: int | None,
-        connect_timeout: float,
-        timeout: float,
-        connections: int,
-    ) -> RedisBigSegments: ...
+    def __new__(cls, connections: RedisConnections, prefix: str) -> RedisBigSegments: ...
     def membership(self, context_hash: str) -> dict[str, bool] | None: ...
     def last_updated_ms(self) -> int | None: ...
 
@@ -251,19 +240,22 @@ class Client:
     def _apply(self, json: str, kind: str | None = None, key: str = "") -> None: ...
 
 @final
-class RedisStore:
+class RedisConnections:
     def __new__(
         cls,
         url: str,
-        prefix: str,
         *,
         username: str | None,
         password: str | None,
         database: int | None,
         connect_timeout: float,
         timeout: float,
-        connections: int,
-    ) -> RedisStore: ...
+        most: int,
+    ) -> RedisConnections: ...
+
+@final
+class RedisStore:
+    def __new__(cls, connections: RedisConnections, prefix: str) -> RedisStore: ...
     def all(self, kind: str) -> dict[str, str]: ...
     def get(self, kind: str, key: str) -> str | None: ...
     def init(self, features: dict[str, str], segments: dict[str, str]) -> None: ...

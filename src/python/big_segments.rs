@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
 use super::convert::type_name;
-use super::redis_big_segments::PyRedisBigSegments;
+use super::redis_stores::PyRedisBigSegments;
 use crate::client::{BigSegmentStoreStatus, Client, Watcher};
 use crate::evaluation::Membership;
 use crate::store::{BigSegmentStore, StoreError};

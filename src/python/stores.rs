@@ -1,16 +1,16 @@
-//! Feature stores at the boundary: the native one for Python, Python's for the native client, and the thread that
-//! Python lends. When a store is asked is `client`'s question, what items look like in Python `ldclient._stores`'s.
+//! Feature stores at the boundary: Python's for the native client, and the thread that Python lends. When a store is
+//! asked is `client`'s question, what items look like in Python `ldclient._stores`'s.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyConnectionError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::redis_stores::PyRedisStore;
 use crate::client::{Caching, Client, Storage, StoreSettings};
-use crate::store::redis::{RedisConnections, RedisOptions};
-use crate::store::{DataKind, PersistentStore, RedisStore, StoreError, Texts};
+use crate::store::{DataKind, PersistentStore, StoreError, Texts};
 
 /// A longer time is as good as for ever.
 const LONGEST: f64 = 31_536_000.0;
@@ -31,11 +31,8 @@ fn name_of(kind: DataKind) -> &'static str {
     }
 }
 
-fn raised(StoreError(why): StoreError) -> PyErr {
-    PyConnectionError::new_err(why)
-}
-
-fn texts(dict: &Bound<'_, PyDict>) -> PyResult<Texts> {
+/// Key -> JSON text.
+pub fn texts(dict: &Bound<'_, PyDict>) -> PyResult<Texts> {
     dict.iter()
         .map(|(key, text)| {
             Ok((
@@ -46,93 +43,13 @@ fn texts(dict: &Bound<'_, PyDict>) -> PyResult<Texts> {
         .collect()
 }
 
-fn dict_of<'py>(py: Python<'py>, texts: &Texts) -> PyResult<Bound<'py, PyDict>> {
+/// The same, as a dict.
+pub fn dict_of<'py>(py: Python<'py>, texts: &Texts) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (key, text) in texts {
         dict.set_item(&**key, &**text)?;
     }
     Ok(dict)
-}
-
-/// Flags and segments in Redis, as JSON text.
-#[pyclass(frozen, name = "RedisStore", module = "ldclient._ldclient")]
-pub struct PyRedisStore(Arc<RedisStore>);
-
-#[pymethods]
-impl PyRedisStore {
-    #[new]
-    #[pyo3(signature = (url, prefix, *, username, password, database, connect_timeout, timeout, connections))]
-    #[allow(clippy::too_many_arguments, reason = "they are named by the caller")]
-    fn new(
-        url: String,
-        prefix: &str,
-        username: Option<String>,
-        password: Option<String>,
-        database: Option<i64>,
-        connect_timeout: f64,
-        timeout: f64,
-        connections: usize,
-    ) -> PyResult<PyRedisStore> {
-        let seconds = |seconds| {
-            Duration::try_from_secs_f64(seconds)
-                .map_err(|_| PyValueError::new_err("a time-out must be a positive number"))
-        };
-        let connections = RedisConnections::new(RedisOptions {
-            url,
-            username,
-            password,
-            database,
-            connect_timeout: seconds(connect_timeout)?,
-            timeout: seconds(timeout)?,
-            most: connections,
-        })
-        .map_err(|StoreError(why)| PyValueError::new_err(why))?;
-        Ok(PyRedisStore(Arc::new(RedisStore::new(connections, prefix))))
-    }
-
-    /// All items of a kind, deleted ones too: key -> JSON text.
-    fn all<'py>(&self, py: Python<'py>, kind: &str) -> PyResult<Bound<'py, PyDict>> {
-        let kind = kind_of(kind)?;
-        let texts = py.detach(|| self.0.all(kind)).map_err(raised)?;
-        dict_of(py, &texts)
-    }
-
-    /// The JSON text of an item, or None.
-    fn get(&self, py: Python<'_>, kind: &str, key: &str) -> PyResult<Option<String>> {
-        let (kind, keys) = (kind_of(kind)?, [key.into()]);
-        let texts = py.detach(|| self.0.get(kind, &keys)).map_err(raised)?;
-        Ok(texts.into_iter().next().flatten().map(Into::into))
-    }
-
-    /// Replaces everything.
-    fn init(
-        &self,
-        py: Python<'_>,
-        features: &Bound<'_, PyDict>,
-        segments: &Bound<'_, PyDict>,
-    ) -> PyResult<()> {
-        let (flags, segments) = (texts(features)?, texts(segments)?);
-        py.detach(|| self.0.init(&flags, &segments)).map_err(raised)
-    }
-
-    /// Puts an item in unless that version or a newer one is there.
-    fn upsert(
-        &self,
-        py: Python<'_>,
-        kind: &str,
-        key: &str,
-        version: i64,
-        text: &str,
-    ) -> PyResult<()> {
-        let kind = kind_of(kind)?;
-        py.detach(|| self.0.upsert(kind, key, version, text))
-            .map_err(raised)
-    }
-
-    /// Whether anyone ever wrote whole data.
-    fn initialized(&self, py: Python<'_>) -> PyResult<bool> {
-        py.detach(|| self.0.initialized()).map_err(raised)
-    }
 }
 
 /// A store written in Python, behind `ldclient._stores.Bridge`. Only threads of Python's come here: callers, and the one
@@ -229,7 +146,7 @@ pub fn settings(option: &Bound<'_, PyAny>, daemon: bool) -> PyResult<Option<Stor
     };
     let lent_thread = native.is_none();
     let store: Arc<dyn PersistentStore> = match (native, get("bridge")?) {
-        (Some(native), _) => native.get().0.clone(),
+        (Some(native), _) => native.get().store(),
         (None, Some(bridge)) => Arc::new(PyStore(bridge.unbind())),
         (None, None) => return Ok(None),
     };

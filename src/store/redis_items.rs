@@ -2,6 +2,8 @@
 //! `<prefix>:features` and `<prefix>:segments`, field a key, value its JSON; `<prefix>:$inited` exists once whole data
 //! was written. Connecting is left to `redis`.
 
+use std::sync::Arc;
+
 use redis::{Commands, Connection, RedisResult};
 
 use super::change::DataKind;
@@ -15,19 +17,14 @@ const TRIES: usize = 10;
 /// The store.
 #[derive(Debug)]
 pub struct RedisStore {
-    connections: RedisConnections,
+    connections: Arc<RedisConnections>,
     prefix: String,
 }
 
 impl RedisStore {
-    /// A store on these connections; '' is the default prefix, `launchdarkly`. Nothing is connected yet.
+    /// The items under this prefix. Nothing is connected yet.
     #[must_use]
-    pub fn new(connections: RedisConnections, prefix: &str) -> RedisStore {
-        let prefix = if prefix.is_empty() {
-            "launchdarkly"
-        } else {
-            prefix
-        };
+    pub fn new(connections: Arc<RedisConnections>, prefix: &str) -> RedisStore {
         RedisStore {
             connections,
             prefix: prefix.to_owned(),

@@ -1,4 +1,7 @@
-"""A Redis server of a test's own, on a free port, ended with it. Without ``redis-server`` such tests are skipped."""
+"""A Redis server of a test's own, on a free port, ended with it. Without ``redis-server`` such tests are skipped.
+
+What stands between it and a client that is to be interrupted is here, too.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,9 +20,7 @@ class RedisServer:
     """A server that can be stopped and started again, empty, on the same port."""
 
     def __init__(self) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port: int = taken.getsockname()[1]
+        self.port = unused_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,3 +58,48 @@ def running() -> Iterator[RedisServer]:
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def interrupted(server: RedisServer, interrupt: Callable[[], None]) -> Iterator[str]:
+    """The URL of one who passes everything on, and calls ``interrupt()`` before any MULTI arrives."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    opened: list[socket.socket] = [listener]
+
+    def pass_on(source: socket.socket, target: socket.socket, is_asking: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                if is_asking and b"MULTI" in data:
+                    interrupt()
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                real = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+                opened.extend((client, real))
+                for source, target, is_asking in ((client, real, True), (real, client, False)):
+                    threading.Thread(target=pass_on, args=(source, target, is_asking), daemon=True).start()
+
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
+    try:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+    finally:
+        for end in opened:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        accepting.join(10)
+
+
+def unused_port() -> int:
+    """A port of loopback where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

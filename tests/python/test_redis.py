@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ldclient import Config, LDClient
 from ldclient.feature_store import CacheConfig
+from ldclient.feature_store_helpers import CachingStoreWrapper
 from ldclient.integrations import Files, Redis
+from ldclient.interfaces import BigSegmentStore, FeatureStore, FeatureStoreCore
+from ldclient.testing.stores import BigSegmentStoreContract, FeatureStoreCoreContract
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
-from redis_server import RedisServer, running
+from redis_server import RedisServer, interrupted, running, unused_port
 
 USER = {"key": "u"}
 
@@ -38,6 +43,57 @@ def daemon(store: Any) -> LDClient:
 def server() -> Iterator[RedisServer]:
     with running() as server:
         yield server
+
+
+class OnRedis:
+    """A server for all tests of a class."""
+
+    server: ClassVar[RedisServer]
+    parts: ClassVar[contextlib.ExitStack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.parts = contextlib.ExitStack()
+        cls.server = cls.parts.enter_context(running())
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.parts.close()
+
+    def clear(self, prefix: str) -> None:  # noqa: ARG002
+        self.server.ask("FLUSHALL")
+
+
+class TestFeatureStoreContract(OnRedis, FeatureStoreCoreContract, unittest.TestCase):
+    def make_core(self, prefix: str) -> FeatureStoreCore:
+        core: FeatureStoreCore = self.make_store(prefix)._core
+        return core
+
+    def make_store(self, prefix: str) -> CachingStoreWrapper:
+        return Redis.new_feature_store(self.server.url, prefix, caching=CacheConfig.disabled())
+
+    def make_unavailable_store(self) -> FeatureStore:
+        return Redis.new_feature_store(f"redis://127.0.0.1:{unused_port()}")
+
+    def make_interrupted_store(self, prefix: str, interrupt: Callable[[], None]) -> FeatureStore:
+        url = self.parts.enter_context(interrupted(self.server, interrupt))
+        return Redis.new_feature_store(url, prefix, caching=CacheConfig.disabled())
+
+
+class TestBigSegmentStoreContract(OnRedis, BigSegmentStoreContract, unittest.TestCase):
+    def make_store(self, prefix: str) -> BigSegmentStore:
+        return Redis.new_big_segment_store(self.server.url, prefix)
+
+    def write_time(self, prefix: str, last_up_to_date: int) -> None:
+        self.server.ask("SET", f"{prefix}:big_segments_synchronized_on", str(last_up_to_date))
+
+    def write_membership(self, prefix: str, context_hash: str, included: Any, excluded: Any) -> None:
+        for name, references in (("include", included), ("exclude", excluded)):
+            if references:
+                self.server.ask("SADD", f"{prefix}:big_segment_{name}:{context_hash}", *references)
+
+    def make_unavailable_store(self) -> BigSegmentStore:
+        return Redis.new_big_segment_store(f"redis://127.0.0.1:{unused_port()}")
 
 
 def test_keys_and_values_are_those_of_the_reference(server: RedisServer) -> None:
@@ -145,12 +201,39 @@ def test_a_server_that_is_down_at_the_start_costs_defaults_and_no_more_time_than
         eventually(lambda: bool(client.variation("f", USER, "default") == "a"))
 
 
-def test_options_that_cannot_be_honoured_are_refused() -> None:
-    with pytest.raises(ValueError, match="unix_socket_path"):
-        Redis.new_feature_store(redis_opts={"unix_socket_path": "/x"})
-    with pytest.raises(ValueError, match="address") as error:
-        Redis.new_feature_store("http://:secret@host")
+@pytest.mark.parametrize(
+    ("address", "database"),
+    [("", 5), ("/", 5), ("/0", 0), ("/2", 2), ("?db=3", 3), ("/2?db=3&socket_timeout=2.5&client_name=me", 3)],
+)
+def test_what_the_address_says_wins_over_the_options(server: RedisServer, address: str, database: int) -> None:
+    url = f"redis://127.0.0.1:{server.port}{address}"
+    options = {"db": 5, "decode_responses": True, "socket_timeout": None}
+    store = Redis.new_feature_store(url, redis_opts=options)
+    store.init({FEATURES: {"f": flag()}, SEGMENTS: {}})
+    assert server.ask("-n", str(database), "EXISTS", "launchdarkly:$inited") == "1"
+    server.ask("-n", str(database), "SET", "launchdarkly:big_segments_synchronized_on", "7")
+    assert Redis.new_big_segment_store(url, redis_opts=options).get_metadata().last_up_to_date == 7
+
+
+def test_a_password_is_taken_from_the_address_first(server: RedisServer) -> None:
+    server.ask("CONFIG", "SET", "requirepass", "a secret")
+    host = f"127.0.0.1:{server.port}"
+    for url in (f"redis://:a%20secret@{host}", f"redis://{host}?password=a+secret"):
+        assert not Redis.new_feature_store(url, redis_opts={"password": "another"}).initialized
+    assert not Redis.new_feature_store(f"redis://{host}", redis_opts={"password": "a secret"}).initialized
+    with pytest.raises(ConnectionError) as error:
+        assert Redis.new_feature_store(f"redis://:wrong@{host}", redis_opts={"password": "a secret"}).initialized
+    assert "wrong" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", [Redis.new_feature_store, Redis.new_big_segment_store])
+@pytest.mark.parametrize("url", ["", "http://:secret@host", "redis://[::secret", "redis://host?db=secret"])
+def test_an_address_that_is_none_is_refused_and_not_quoted(make: Callable[..., object], url: str) -> None:
+    with pytest.raises(ValueError, match=r"Redis|db") as error:
+        make(url)
     assert "secret" not in str(error.value)
+    with pytest.raises(ValueError, match="unix_socket_path"):
+        make(redis_opts={"unix_socket_path": "/x"})
 
 
 @pytest.mark.parametrize("caching", [CacheConfig.disabled(), CacheConfig(60), CacheConfig(float("inf"))])

@@ -109,8 +109,8 @@ class Redis:
         :param prefix: stands before all keys, with a colon
         :param max_connections: how many connections there may be at a time; that of ``redis_opts`` wins
         :param caching: how long what was read is kept, and whether at all; default 15 seconds
-        :param redis_opts: ``username``, ``password`` and ``db``, ``socket_timeout`` (default 3) and
-            ``socket_connect_timeout`` (default 2) in seconds, ``max_connections``. What concerns only the Python
+        :param redis_opts: ``username``, ``password`` and ``db`` where the url has none, ``socket_timeout`` (default 3)
+            and ``socket_connect_timeout`` (default 2) in seconds, ``max_connections``. What concerns only the Python
             package ``redis`` has no effect
         :return: the store; nothing is connected yet
         :raises ValueError: the url is none, or an option cannot be honoured

@@ -6,8 +6,9 @@ arguments are the question of :mod:`ldclient.integrations`.
 
 from __future__ import annotations
 
-from .. import _ldclient, _values
+from .. import _ldclient
 from ..interfaces import BigSegmentStore, BigSegmentStoreMetadata
+from . import _redis
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DynamoDBBigSegmentStore", "RedisBigSegmentStore"]
 
-# What ``redis.ConnectionPool.from_url`` takes and has no meaning here.
-_NO_EFFECT = {
-    "client_name",
-    "decode_responses",
-    "encoding",
-    "encoding_errors",
-    "health_check_interval",
-    "protocol",
-    "retry",
-    "retry_on_error",
-    "retry_on_timeout",
-    "socket_keepalive",
-    "socket_keepalive_options",
-    "socket_read_size",
-}
-
 
 class RedisBigSegmentStore(BigSegmentStore):
     """Big segments in Redis. A client asks it natively; its methods are there for those who wrap it.
@@ -41,28 +26,7 @@ class RedisBigSegmentStore(BigSegmentStore):
     """
 
     def __init__(self, url: str, prefix: str | None, options: Mapping[str, Any]) -> None:
-        given = {name: value for name, value in options.items() if name not in _NO_EFFECT and value is not None}
-        # What the address says itself wins, as with the Python package redis.
-        for name in _said_by(url) & given.keys():
-            del given[name]
-        database = given.pop("db", None)
-        self._native = _ldclient.RedisBigSegments(
-            _values.text("url", url) or "redis://localhost:6379/0",
-            _values.text("prefix", prefix) or "launchdarkly",
-            username=_values.text("username", given.pop("username", None)) or None,
-            password=_values.text("password", given.pop("password", None)) or None,
-            database=None if database is None else int(database),
-            connect_timeout=_values.number(
-                "socket_connect_timeout", given.pop("socket_connect_timeout", 2), 2, above=0
-            ),
-            timeout=_values.number("socket_timeout", given.pop("socket_timeout", 3), 3, above=0),
-            connections=_values.whole("max_connections", given.pop("max_connections", 16), 16, least=1),
-        )
-        if given:
-            raise ValueError(
-                f"redis_opts: {', '.join(sorted(given))} cannot be honoured by the native Redis client. Username, "
-                'password, database and "rediss" for TLS belong into the url'
-            )
+        self._native = _ldclient.RedisBigSegments(_redis.connections(url, options), _redis.prefix_of(prefix))
 
     def get_metadata(self) -> BigSegmentStoreMetadata:
         """Returns when the store was last brought up to date.
@@ -115,18 +79,3 @@ class DynamoDBBigSegmentStore(BigSegmentStore):
         answer = self._client.get_item(TableName=self._table_name, Key=keys)
         item: dict[str, Any] | None = answer.get("Item")
         return item or {}
-
-
-def _said_by(url: str) -> set[str]:
-    """The options that the address decides itself."""
-    from urllib.parse import parse_qs, urlsplit
-
-    parts = urlsplit(url)
-    said = set(parse_qs(parts.query)) & {"db", "username", "password"}
-    if parts.scheme != "unix" and parts.path.strip("/"):
-        said.add("db")
-    if parts.username:
-        said.add("username")
-    if parts.password:
-        said.add("password")
-    return said

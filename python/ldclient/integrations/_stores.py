@@ -10,6 +10,7 @@ from .. import _ldclient, _values
 from ..feature_store import CacheConfig
 from ..feature_store_helpers import CachingStoreWrapper
 from ..interfaces import DiagnosticDescription, FeatureStoreCore
+from . import _redis
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsulCore", "DynamoDBCore", "RedisCore", "new_store"]
 
-# What ``redis.ConnectionPool.from_url`` takes and has no meaning here.
-_NO_EFFECT = frozenset(
-    (
-        *("client_name", "decode_responses", "encoding", "encoding_errors", "health_check_interval", "protocol"),
-        *("retry", "retry_on_error", "retry_on_timeout", "socket_keepalive", "socket_keepalive_options"),
-        "socket_read_size",
-    )
-)
 _BATCH = 25
 
 
@@ -39,25 +32,7 @@ class RedisCore(DiagnosticDescription, FeatureStoreCore):
     They raise ConnectionError when Redis does not do what it is asked."""
 
     def __init__(self, url: str, prefix: str | None, options: Mapping[str, Any]) -> None:
-        given = {name: value for name, value in options.items() if name not in _NO_EFFECT and value is not None}
-        database = given.pop("db", None)
-        self._native = _ldclient.RedisStore(
-            _values.text("url", url) or "",
-            _values.text("prefix", prefix) or "launchdarkly",
-            username=_values.text("username", given.pop("username", None)) or None,
-            password=_values.text("password", given.pop("password", None)) or None,
-            database=None if database is None else int(database),
-            connect_timeout=_values.number(
-                "socket_connect_timeout", given.pop("socket_connect_timeout", 2), 2, above=0
-            ),
-            timeout=_values.number("socket_timeout", given.pop("socket_timeout", 3), 3, above=0),
-            connections=_values.whole("max_connections", given.pop("max_connections", 16), 16, least=1),
-        )
-        if given:
-            raise ValueError(
-                f"redis_opts: {', '.join(sorted(given))} cannot be honoured by the native Redis client. Username, "
-                'password, database and "rediss" for TLS belong into the url'
-            )
+        self._native = _ldclient.RedisStore(_redis.connections(url, options), _redis.prefix_of(prefix))
 
     def init_internal(self, all_data: _AllData) -> None:
         """Replaces everything at once."""
