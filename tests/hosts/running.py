@@ -78,18 +78,19 @@ class Host:
         self.asked.append(told)
         return told
 
+    def ask_many(self, count: int) -> Sequence[dict[str, Any]]:
+        """What is answered to so many questions, asked at once."""
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(lambda _: self.ask(), range(count)))
+
     def ask_workers(self, count: int, value: Any, seconds: float = 10.0) -> dict[int, dict[str, Any]]:
         """Asks until so many workers have answered with the value, and no other one did; returns the last answers."""
         end = time.monotonic() + seconds
         last: dict[int, dict[str, Any]] = {}
-        with ThreadPoolExecutor(4) as pool:
-            while True:
-                for answer in pool.map(lambda _: self.ask(), range(4)):
-                    last[answer["worker"]] = answer
-                if sum(answer["value"] == value for answer in last.values()) >= count:
-                    break
-                assert time.monotonic() < end, f"no {count} workers with {value!r} within {seconds} s: {last}"
-                time.sleep(0.01)
+        while sum(answer["value"] == value for answer in last.values()) < count:
+            assert time.monotonic() < end, f"no {count} workers with {value!r} within {seconds} s: {last}"
+            for answer in self.ask_many(2 * count):
+                last[answer["worker"]] = answer
         assert {str(answer["value"]) for answer in last.values()} == {str(value)}, last
         return last
 
