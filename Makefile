@@ -33,7 +33,7 @@ define timed
 endef
 say = printf '\n--- %s\n'
 
-.PHONY: help demo test lint bench contract contract-harness contract-long build clean
+.PHONY: help demo test test-hosts promises lint bench contract contract-harness contract-long build clean
 help: ## list the targets
 	@printf 'make <target>, where <target> is\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +54,12 @@ contract: ## the field's contract suite against the wheel, with Redis, DynamoDB 
 	$(call timed,_contract)
 
 contract-harness: $(CONTRACT_HARNESS) ## install the program that the contract suite is
+
+test-hosts: ## real uWSGI, gunicorn, gevent, Celery, multiprocessing and Apache with mod_wsgi, each with the wheel in it
+	$(call timed,_test-hosts)
+
+promises: ## the table of promises, measured for this package and for launchdarkly-server-sdk 9.20
+	$(call timed,_promises)
 
 contract-long: ## the suite's tests that wait for minutes
 	$(call timed,_contract-long)
@@ -132,6 +138,15 @@ $(eval $(call environment,.venv-$(OLDEST),$(OLDEST),test))
 OLD := .venv-$(OLDEST)
 endif
 $(eval $(call environment,.venv-contract,$(NEWEST),contract))
+$(eval $(call environment,.venv-hosts,$(NEWEST),hosts))
+
+# Without Apache's tools there is no mod_wsgi; its tests then say that they were not run.
+.venv-hosts/.apache: .venv-hosts/.tools
+	@$(say) 'Redis, and Apache with mod_wsgi'
+	@tests/hosts/servers_env
+	@if command -v apxs >/dev/null; then .venv-hosts/bin/python -m pip install --quiet --group mod-wsgi; \
+	  else echo 'No apxs was found, so there is no mod_wsgi. On Debian or Ubuntu: apt-get install apache2-dev'; fi
+	@touch $@
 
 .cache/harness-$(HARNESS_VERSION)/sdk-test-harness:
 	@$(say) 'sdk-test-harness $(HARNESS_VERSION)'
@@ -140,7 +155,7 @@ $(eval $(call environment,.venv-contract,$(NEWEST),contract))
 
 # ------------------------------------------------------------------------------------------------ what the targets do
 
-.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _contract _contract-long
+.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _contract _contract-long _test-hosts _promises
 
 _build: .venv/.wheel
 	@ls dist/*.whl
@@ -192,6 +207,14 @@ _lint-supply:
 	@$(say) 'Licences and advisories'
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked --all-features check; \
 	  else echo 'Not checked: cargo-deny is not installed (cargo install --locked cargo-deny).'; fi
+
+_test-hosts: .venv-hosts/.wheel .venv-hosts/.apache
+	@$(say) 'The client in real hosts'
+	@.venv-hosts/bin/python -m pytest tests/hosts
+
+_promises: .venv-hosts/.wheel .venv-hosts/.apache
+	@$(say) 'Promises, measured'
+	@.venv-hosts/bin/python tests/hosts/promises.py
 
 _bench: .venv/.wheel
 	@$(say) 'Against launchdarkly-server-sdk 9.20'

@@ -4,8 +4,10 @@
    logging closes its handlers. Clients stay open after it, because exit handlers that were registered before it come
    later and may still use them.
 2. ``close`` is registered when the package is imported and does the rest. Both together have one time limit.
-3. A child of :mod:`multiprocessing` does not run the exit handlers it inherited; it gets a finalizer of its own.
-4. A forked child that never asked a client anything has nothing to end.
+3. A child of :mod:`multiprocessing`, or of its fork billiard, does not run the exit handlers it inherited; it gets a
+   finalizer of its own. A child of Celery's pool runs no finalizers either: Celery's signal of its end takes their place.
+4. None of these packages is imported here: what is not there when a client starts or a process forks is not needed.
+5. A forked child that never asked a client anything has nothing to end.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ _LISTENERS = 0.2
 _arranged_for = 0
 _end: tuple[int, float] | None = None
 
+_hears_of_celery = False
+
 
 def arrange() -> None:
     """Sees to the end of this process; called when a client starts. Never raises."""
@@ -40,9 +44,13 @@ def arrange() -> None:
     import logging  # noqa: F401
 
     atexit.register(deliver)
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        _finalize_child(None)
+    _hear_of_celery()
+    for package in ("multiprocessing", "billiard"):
+        process = sys.modules.get(f"{package}.process")
+        # Set in whatever process was begun by the package, also one that shares no memory with its parent.
+        if process is not None and getattr(process.current_process(), "_parent_pid", None) is not None:
+            _finalize_child(None)
+            return
 
 
 def deliver() -> None:
@@ -70,7 +78,9 @@ def _time_left() -> float:
 
 
 def _after_fork() -> None:
-    # multiprocessing forgets finalizers when a child begins, and then runs what is registered here.
+    _hear_of_celery()
+    # multiprocessing forgets finalizers when a child begins, and then runs what is registered here. billiard has its
+    # registry.
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         util.register_after_fork(_finalize_child, _finalize_child)
@@ -81,6 +91,19 @@ def _finalize_child(_: object) -> None:
 
     # After the finalizers of others, which have higher priorities and may still use a client.
     util.Finalize(None, close, exitpriority=-100)
+
+
+def _hear_of_celery() -> None:
+    global _hears_of_celery
+    signals = sys.modules.get("celery.signals")
+    if signals is not None and not _hears_of_celery:
+        _hears_of_celery = True
+        signals.worker_process_shutdown.connect(_celery_ends_child, weak=False)
+
+
+def _celery_ends_child(**_: object) -> None:
+    # Others hear of the end after this, so clients stay open.
+    deliver()
 
 
 atexit.register(close)
