@@ -45,8 +45,18 @@ _END = 5
 _SHORT_RUN = 15 * 60
 _LONG_RUN = 40 * 60
 
-# The tests that wait for minutes. They share the parents' names with shorter ones.
-_LONG_TESTS = ("streaming/retry behavior", "polling/retry behavior")
+# The tests that wait for minutes: each has a harness of its own, all at once. Beside them runs what has the same headings.
+_LONG_GROUPS = ("streaming/retry behavior", "polling/retry behavior")
+_REFUSED = (401, 403, 405)
+_LONG_TESTS = (
+    *(f"{_LONG_GROUPS[0]}/retry after unexpected HTTP error on initial connect/error {status}" for status in _REFUSED),
+    *(f"{_LONG_GROUPS[0]}/retry after unexpected HTTP error on reconnect/error {status}" for status in _REFUSED),
+    f"{_LONG_GROUPS[0]}/enters extended-regime backoff after unexpected HTTP error",
+    f"{_LONG_GROUPS[0]}/does not permanently stop under sustained unexpected HTTP errors",
+    f"{_LONG_GROUPS[0]}/returns to normal-regime backoff after healthy operation",
+    *(f"{_LONG_GROUPS[1]}/retry after unexpected HTTP error on initial poll/error {status}" for status in _REFUSED),
+    f"{_LONG_GROUPS[1]}/returns to normal-regime cadence after two consecutive successful polls",
+)
 
 
 class CannotRunError(Exception):
@@ -76,7 +86,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--harness", type=Path, required=True, help=f"sdk-test-harness v{_VERSION}")
-    parser.add_argument("--port", type=int, default=8111, help="the harness's port; the next one serves https")
+    parser.add_argument("--port", type=int, default=8111, help="the first harness's port; each takes two, the second for https")
     parser.add_argument("--long-running", action="store_true", help="only the tests that wait for minutes")
     parser.add_argument(
         "--logs", type=Path, help="a folder for the logs, kept; default: one that is removed on success"
@@ -130,7 +140,8 @@ def _raise_loopback() -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for port in (_REDIS, _DYNAMODB, _CONSUL, options.port, options.port + 1):
+    harnesses = len(_selections(options.long_running))
+    for port in (_REDIS, _DYNAMODB, _CONSUL, *range(options.port, options.port + 2 * harnesses)):
         _refuse_others(port)
     with tempfile.TemporaryDirectory(prefix="contract-") as temporary:
         logs = options.logs or Path(temporary)
@@ -140,8 +151,8 @@ def _run(options: argparse.Namespace) -> int:
             if not options.long_running:
                 _start_stores(parts, logs)
             url = _start_service(parts, logs)
-            _harness(parts, options, url, logs)
-        found = verdict.read((logs / "junit.xml").read_text())
+            reports = _harnesses(parts, options, url, logs)
+        found = verdict.read(*reports)
         code = _judge(options, found, time.monotonic() - began)
         if code and options.logs is None:
             kept = Path(tempfile.mkdtemp(prefix="contract-logs-"))
@@ -233,37 +244,47 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _harness(parts: contextlib.ExitStack, options: argparse.Namespace, url: str, logs: Path) -> None:
-    command = [
-        str(options.harness.resolve()),
-        "-url",
-        url,
-        "-port",
-        str(options.port),
-        "-status-timeout",
-        "20",
-        "-debug",
-    ]
-    command += ["-junit", str(logs / "junit.xml"), "-record-failures", str(logs / "failures.txt")]
-    if options.long_running:
-        command += ["-enable-long-running-tests"]
-        for name in _LONG_TESTS:
-            command += ["-run", name]
-    else:
-        command += ["-enable-persistence-tests"]
-    limit = _LONG_RUN if options.long_running else _SHORT_RUN
-    log = logs / "harness.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=_environment(), start_new_session=True
-        )
-    parts.callback(_end, process)
-    try:
-        process.wait(limit)
-    except subprocess.TimeoutExpired:
-        raise CannotRunError(f"the harness did not end within {limit // 60} minutes") from None
-    if not (logs / "junit.xml").exists():
-        raise CannotRunError(f"the harness left no report:\n{log.read_text(errors='replace')[-2000:]}")
+def _selections(long_running: bool) -> list[list[str]]:
+    """Returns which tests each harness runs, as its arguments."""
+    if not long_running:
+        return [["-enable-persistence-tests"]]
+    rest = [word for name in _LONG_GROUPS for word in ("-run", name)]
+    rest += [word for name in _LONG_TESTS for word in ("-skip", name)]
+    return [["-enable-long-running-tests", *words] for words in (rest, *(["-run", name] for name in _LONG_TESTS))]
+
+
+def _harnesses(parts: contextlib.ExitStack, options: argparse.Namespace, url: str, logs: Path) -> list[str]:
+    """Runs the harness for each selection, all at once; returns their reports."""
+    end = time.monotonic() + (_LONG_RUN if options.long_running else _SHORT_RUN)
+    running = []
+    for number, selection in enumerate(_selections(options.long_running)):
+        own = logs / f"harness-{number}"
+        own.mkdir(exist_ok=True)
+        report = own / "junit.xml"
+        report.unlink(missing_ok=True)
+        command = [str(options.harness.resolve()), "-url", url, "-port", str(options.port + 2 * number)]
+        command += ["-status-timeout", "20", "-debug", "-record-failures", str(own / "failures.txt")]
+        log = own / "harness.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "-junit", str(report), *selection],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                start_new_session=True,
+            )
+        parts.callback(_end, process)
+        running.append((process, report, log))
+    reports = []
+    for process, report, log in running:
+        try:
+            process.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise CannotRunError(f"the harness did not end in time, see {log}") from None
+        if not report.exists():
+            raise CannotRunError(f"the harness left no report:\n{log.read_text(errors='replace')[-2000:]}")
+        reports.append(report.read_text())
+    return reports
 
 
 def _judge(options: argparse.Namespace, run: verdict.Run, seconds: float) -> int:

@@ -20,6 +20,8 @@ from typing import Any
 __all__ = ["Group", "Run", "faults", "read", "table"]
 
 _HARMLESS = re.compile(r"use -enable-long-running-tests to run|SDK reports retry-conformance-.*does not apply")
+# The reason of a test that the run was told to leave out.
+LEFT_OUT = "excluded by filter parameters"
 _WANTED = re.compile(r"does not have (?:capability|all of the required capabilities)")
 
 
@@ -44,23 +46,33 @@ class Run:
     capabilities: list[str]
 
 
-def read(junit: str) -> Run:
-    """Reads the harness's report in JUnit's form."""
-    groups: dict[str, Group] = {}
+def read(*reports: str) -> Run:
+    """Reads the harness's reports in JUnit's form. What one report passed over counts as another one has it."""
+    seen: dict[str, tuple[bool, str | None]] = {}
     capabilities: list[str] = []
-    for suite in ElementTree.fromstring(junit).iter("testsuite"):
-        for one in suite.iter("property"):
-            if one.get("name") == "tests.service.info":
-                capabilities = json.loads(one.get("value") or "{}").get("capabilities") or []
-        for case in suite.iter("testcase"):
-            name = case.get("name") or ""
-            group = groups.setdefault(name.split("/", 1)[0], Group())
-            group.total += 1
-            if case.find("failure") is not None:
-                group.failed.append(name)
-            skipped = case.find("skipped")
-            if skipped is not None:
-                group.skipped[name] = skipped.get("message") or ""
+    for report in reports:
+        for suite in ElementTree.fromstring(report).iter("testsuite"):
+            for one in suite.iter("property"):
+                if one.get("name") == "tests.service.info":
+                    capabilities = json.loads(one.get("value") or "{}").get("capabilities") or []
+            for case in suite.iter("testcase"):
+                name = case.get("name") or ""
+                failed, passed_over = seen.get(name, (False, ""))
+                skipped = case.find("skipped")
+                reason = None if skipped is None else skipped.get("message") or ""
+                # A reason of the test's own says more than that a run was told to leave it out.
+                if passed_over is not None and reason == LEFT_OUT and name in seen:
+                    reason = passed_over
+                failed = failed or case.find("failure") is not None
+                seen[name] = failed, None if passed_over is None or reason is None else reason
+    groups: dict[str, Group] = {}
+    for name, (failed, passed_over) in seen.items():
+        group = groups.setdefault(name.split("/", 1)[0], Group())
+        group.total += 1
+        if failed:
+            group.failed.append(name)
+        if passed_over is not None:
+            group.skipped[name] = passed_over
     return Run(groups, capabilities)
 
 
@@ -83,7 +95,7 @@ def faults(run: Run, recorded: Mapping[str, Any], declared: Iterable[str], *, se
         found += [f"failed: {name}" for name in group.failed]
         for name, reason in group.skipped.items():
             wants_another = _WANTED.search(reason) and not any(ours.search(reason) for ours in promised)
-            left_out = selected and reason == "excluded by filter parameters"
+            left_out = selected and reason == LEFT_OUT
             if not _HARMLESS.search(reason) and not wants_another and not left_out:
                 found.append(f"skipped: {name} ({reason or 'no reason given'})")
     return found

@@ -49,6 +49,25 @@ def test_a_run_as_recorded_has_no_fault(verdict: ModuleType) -> None:
     assert verdict.faults(verdict.read(report(*TWO)), RECORDED, DECLARED) == []
 
 
+def test_a_test_that_one_of_two_reports_left_out_counts_as_the_other_has_it(verdict: ModuleType) -> None:
+    left_out, waits = (
+        skipped("events/b", verdict.LEFT_OUT),
+        skipped("events/b", "use -enable-long-running-tests to run"),
+    )
+    failed = '<testcase name="events/b"><failure message="no"/></testcase>'
+    for one, other, ran, faults in (
+        (left_out, TWO[1], 2, []),
+        (TWO[1], left_out, 2, []),
+        (left_out, failed, 2, ["failed: events/b"]),
+        (failed, TWO[1], 2, ["failed: events/b"]),
+        (left_out, waits, 1, ["events: 1 tests ran, 2 are recorded"]),
+    ):
+        run = verdict.read(report(TWO[0], one), report(TWO[0], other))
+        assert run.groups["events"].total == 2
+        assert run.groups["events"].ran == ran
+        assert verdict.faults(run, RECORDED, DECLARED, selected=True) == faults
+
+
 def test_a_failure_is_a_fault_with_its_name(verdict: ModuleType) -> None:
     run = verdict.read(report(*TWO, '<testcase name="events/c"><failure message="no"/></testcase>'))
     assert verdict.faults(run, RECORDED, DECLARED) == ["failed: events/c"]
