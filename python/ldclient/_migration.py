@@ -32,7 +32,7 @@ def variation(client: LDClient, key: str, user: object, default_stage: object) -
     def answer() -> EvaluationDetail[Any]:
         nonlocal flag
         detail, known = client._migration_detail(key, context, default.value)
-        flag = None if known is None else MigrationFlag(*known)
+        flag = None if known is None else MigrationFlag(*known, key)
         return detail
 
     if client._hooks:
@@ -47,6 +47,9 @@ def track_op(client: LDClient, tracker: object) -> None:
     event = tracker.build() if isinstance(tracker, OpTracker) else f"{type(tracker).__name__} is no OpTracker"
     if isinstance(event, str):
         _tell_once(f"A migration operation was not recorded: {event}.")
+        return
+    if client._told is not None:
+        client._told.migrated(event)
         return
     try:
         client._track_migration_op(event.context, event.members(), event.sampling_ratio)

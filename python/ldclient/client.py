@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._event_processor import Told
     from ._hooks import Registered
     from ._ldclient import _User
     from .hook import Hook
@@ -58,6 +59,8 @@ class LDClient(_ldclient.Client):
     # The client that will take this one's place once it has flags, after a new key or Config was assigned.
     _replacement: LDClient | None = None
     _notifier: Notifier | None = None
+    # What is told of events, where the application delivers them itself.
+    _told: Told | None = None
 
     def __new__(cls, *_arguments: Any, **_named: Any) -> Self:
         return super().__new__(cls)
@@ -72,6 +75,7 @@ class LDClient(_ldclient.Client):
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         config, start_wait = _read_arguments(positional, named)
+        self._hooks: list[Registered] = []
         config._refuse_what_is_missing()
         self._config = config
         _uwsgi.check_threads()
@@ -81,8 +85,12 @@ class LDClient(_ldclient.Client):
         if config.offline:
             logs.logger().info("Started the client in offline mode.")
         options = config._options()
+        if config._has_own_events():
+            from . import _event_processor
+
+            self._told = _event_processor.attach(self, config)
+            options["send_events"] = False
         self._big_segments = _big_segments(options["big_segments"])
-        self._hooks: list[Registered] = []
         attach = None if config.offline else getattr(config.update_processor_class, "_attach", None)
         wait = 0.0 if config.offline or options["own_source"] else start_wait
         if config._hooks or config._plugins:
@@ -113,8 +121,11 @@ class LDClient(_ldclient.Client):
     def close(self, timeout: float = 2.0) -> None:
         """Delivers what waits, stops all threads and closes all connections, within so many seconds.
 
-        A data source and a feature store of the application's own are stopped and closed, too. More calls do nothing.
+        A data source, an event processor and a feature store of the application's own are stopped and closed, too. More
+        calls do nothing.
         """
+        if self._told is not None:
+            self._told.stop(timeout)
         source, self._source = self._source, None
         if source is not None:
             source.stop()

@@ -198,6 +198,8 @@ class Config:
     :param feature_requester_class: what is asked for all data instead of the service when polling
     :param feature_store: where flags are kept for other processes, from :class:`ldclient.integrations.Redis`,
         ``DynamoDB`` or ``Consul``, or a :class:`ldclient.interfaces.FeatureStore` of the application's own
+    :param event_processor_class: what takes the place of the delivery of events: a class or a function that takes the
+        Config and makes an :class:`ldclient.interfaces.EventProcessor`, which gets the events of :mod:`ldclient.events`
     :param use_ldd: daemon mode: connect to nothing for flags, only read the feature store, which something else fills
     :param private_attributes: references of attributes whose values are never sent
     :param all_attributes_private: send no attribute's value
@@ -219,8 +221,7 @@ class Config:
     :raises TypeError: a value has the wrong type, or there is no such option
     :raises ValueError: a value is out of range
 
-    ``event_processor_class`` and ``datasystem_config`` are kept, and a client refuses to start with one of them as long
-    as it cannot honour it.
+    ``datasystem_config`` is kept, and a client refuses to start with it as long as it cannot honour it.
 
     The positional orders and the option names of all earlier releases are understood:
 
@@ -631,8 +632,6 @@ class Config:
     def _refuse_what_is_missing(self) -> None:
         """Raises ValueError when an option is set that clients of this release cannot honour."""
         missing = {
-            "event_processor_class": self._event_processor_class is not None,
-            "event_consumer_class": self._event_consumer_class is not None,
             "datasystem_config": self._datasystem_config is not None,
         }
         names = [name for name, is_set in missing.items() if is_set]
@@ -641,6 +640,13 @@ class Config:
                 f"this release of ldclient cannot honour {', '.join(names)} yet, and ignoring it could serve wrong "
                 "flags: leave it out, or wait for a later release"
             )
+
+    def _has_own_events(self) -> bool:
+        """Whether events go to a class of the application's own. As in the reference, not when none are sent."""
+        given = self._event_processor_class, self._event_consumer_class
+        if None not in given:
+            logs.logger().warning("event_consumer_class has no effect beside event_processor_class.")
+        return given != (None, None) and self._send_events and not self._offline
 
     def _has_own_source(self) -> bool:
         """Whether flags come from a class of the application's own."""

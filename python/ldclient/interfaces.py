@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .context import Context
+    from .events import EventInput
     from .listeners import Listeners
     from .versioned_data_kind import VersionedDataKind
 
@@ -35,6 +36,7 @@ __all__ = [
     "DataStoreStatusProvider",
     "DataStoreUpdateSink",
     "DiagnosticDescription",
+    "EventConsumer",
     "EventProcessor",
     "FeatureRequester",
     "FeatureStore",
@@ -192,11 +194,19 @@ class UpdateProcessor(BackgroundOperation, ABC):
 
 
 class EventProcessor(ABC):
-    """What takes the place of the delivery of events, for ``Config(event_processor_class=...)``."""
+    """What takes the place of the delivery of events, for ``Config(event_processor_class=...)``.
+
+    The option is called with the :class:`ldclient.config.Config` and returns the processor. It is not called for a client
+    that is offline or has ``send_events=False``. What the methods raise is logged once and harms no evaluation.
+    """
 
     @abstractmethod
-    def send_event(self, event: Any) -> None:
-        """Takes an event in. Called on the thread that evaluates: must not wait."""
+    def send_event(self, event: EventInput) -> None:
+        """Takes an event of :mod:`ldclient.events` in. Called on the thread that evaluates: must not wait.
+
+        A processor that holds evaluations up for more than a second is called on a thread of its own from then on.
+        Evaluations that it makes here are not told to it.
+        """
 
     @abstractmethod
     def flush(self) -> None:
@@ -205,6 +215,18 @@ class EventProcessor(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Sends what waits and ends."""
+
+
+class EventConsumer(BackgroundOperation):
+    """What took the place of the delivery of events before release 6.0, for ``Config(event_consumer_class=...)``.
+
+    The option is called with ``(queue, config)``, or ``(queue, sdk_key, config)`` if it takes three arguments, and
+    returns the consumer. It is started, and takes dicts out of the ``queue.Queue`` on a thread of its own.
+    """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Sends what waits."""
 
 
 class FeatureRequester:

@@ -88,24 +88,59 @@ impl Client {
         S: evaluation::Subject + events::Subject,
         D: Fn() -> Value,
     {
+        let mut prerequisites = Prerequisites {
+            client: self,
+            live,
+            subject,
+            with_reason: question.with_reason,
+        };
+        let answer = self.answer_to(live, subject, question, &mut prerequisites);
+        if !self.settings.offline {
+            self.count(live, |events| {
+                events.evaluated(
+                    subject,
+                    Evaluated {
+                        key: question.key,
+                        flag: answer.flag,
+                        outcome: &answer.outcome,
+                        default: &question.default,
+                        with_reason: question.with_reason,
+                        prerequisite_of: None,
+                    },
+                );
+            });
+        }
+        answer
+    }
+
+    /// Answers a question for a subject without counting it; the recorder is told of the prerequisites on the way.
+    #[allow(
+        clippy::inline_always,
+        reason = "it is most of the hot path, and its other caller is rare"
+    )]
+    #[inline(always)]
+    pub fn answer_to<'l, S, D>(
+        &self,
+        live: &'l Live,
+        subject: &S,
+        question: &Question<'_, D>,
+        recorder: &mut dyn Recorder,
+    ) -> Answer<'l>
+    where
+        S: evaluation::Subject,
+    {
         if self.settings.offline {
             return Answer::error(ErrorKind::ClientNotReady);
         }
-        let answer = match live.snapshot.flag_entry(question.key) {
+        match live.snapshot.flag_entry(question.key) {
             Some(Entry::Live(flag)) => {
-                let mut prerequisites = Prerequisites {
-                    client: self,
-                    live,
-                    subject,
-                    with_reason: question.with_reason,
-                };
                 let big_segments = View::new(self, live);
                 let outcome = evaluate(
                     flag,
                     subject,
                     &*live.snapshot,
                     Some(&big_segments),
-                    &mut prerequisites,
+                    recorder,
                 );
                 match outcome.value(flag) {
                     Some(value) if !question.wanted.accepts(value) => Answer {
@@ -121,21 +156,7 @@ impl Client {
             Some(Entry::Malformed { .. }) => Answer::error(ErrorKind::MalformedFlag),
             _ if !live.snapshot.initialized() => Answer::error(ErrorKind::ClientNotReady),
             _ => Answer::error(ErrorKind::FlagNotFound),
-        };
-        self.count(live, |events| {
-            events.evaluated(
-                subject,
-                Evaluated {
-                    key: question.key,
-                    flag: answer.flag,
-                    outcome: &answer.outcome,
-                    default: &question.default,
-                    with_reason: question.with_reason,
-                    prerequisite_of: None,
-                },
-            );
-        });
-        answer
+        }
     }
 
     /// Counts in this process: a big segment store that was asked on the way may have forked it.

@@ -9,9 +9,11 @@ use super::caller::{Caller, with_caller};
 use super::client::PyClient;
 use super::convert::{from_python, to_python, type_name};
 use super::detail::EvaluationDetail;
+use super::event_processor::Telling;
 use super::warn;
-use crate::client::{Answer, Client, Question, Wanted};
-use crate::evaluation::ErrorKind;
+use crate::client::{Answer, Client, Live, Question, Wanted};
+use crate::evaluation::{self, ErrorKind};
+use crate::events;
 use crate::model::Value;
 
 impl PyClient {
@@ -34,6 +36,7 @@ impl PyClient {
             default,
             wanted,
             false,
+            None,
             |value, _| Ok(value.unbind()),
         )
     }
@@ -70,6 +73,7 @@ impl PyClient {
             default,
             wanted,
             with_reason,
+            None,
             |value, answer| {
                 let detail = EvaluationDetail::new(value.unbind(), answer.outcome, answer.flag);
                 Bound::new(py, detail)
@@ -107,6 +111,7 @@ impl PyClient {
         default: Option<&Bound<'py, PyAny>>,
         wanted: Wanted,
         with_reason: bool,
+        mut telling: Option<&mut Telling<'_, 'py>>,
         then: impl FnOnce(Bound<'py, PyAny>, &Answer<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
         let opened = self.opened()?;
@@ -149,8 +154,8 @@ impl PyClient {
             wanted,
         };
         let answer = match with_caller(py, context, "evaluate a flag for", |caller| match caller {
-            Caller::Context(context) => client.answer(&live, *context, &question),
-            Caller::User(user) => client.answer(&live, user, &question),
+            Caller::Context(context) => answer(client, &live, *context, &question, &mut telling),
+            Caller::User(user) => answer(client, &live, user, &question, &mut telling),
         }) {
             Some(answer) => answer,
             None if client.is_offline() => Answer::error(ErrorKind::ClientNotReady),
@@ -163,7 +168,30 @@ impl PyClient {
                 None
             }
         };
-        then(or_default(value), &answer)
+        let value = or_default(value);
+        if let Some(telling) = telling {
+            telling.note(&live, &key, &value, default, with_reason, &answer)?;
+        }
+        then(value, &answer)
+    }
+}
+
+/// Answers, and counts it or tells what takes the place of counting.
+#[inline]
+fn answer<'l, S, D>(
+    client: &Client,
+    live: &'l Live,
+    subject: &S,
+    question: &Question<'_, D>,
+    telling: &mut Option<&mut Telling<'_, '_>>,
+) -> Answer<'l>
+where
+    S: evaluation::Subject + events::Subject,
+    D: Fn() -> Value,
+{
+    match telling {
+        None => client.answer(live, subject, question),
+        Some(telling) => client.answer_to(live, subject, question, telling.recorder()),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `Client`: the native base of `LDClient`, and its life cycle. Its other methods stand in the file of their question:
-//! `variation`, `recording`, `flags_state`, `migration`, `notices`, `delivery`, `stats`. Whom a call means has two names:
+//! `variation`, `recording`, `event_processor`, `flags_state`, `migration`, `notices`, `delivery`, `stats`. Whom a call means has two names:
 //! `context` since 8.0 of the API, `user` before.
 
 use std::sync::{Arc, OnceLock};
@@ -10,6 +10,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::event_processor::Processor;
 use super::{notices, options, registry, stores};
 use crate::client::{Client, Live};
 
@@ -28,6 +29,8 @@ pub struct PyClient {
     opened: OnceLock<Opened>,
     /// The module `ldclient._hooks`, once there is a hook: it runs the stages around evaluations and `track`.
     pub(super) hooks: OnceLock<Py<PyAny>>,
+    /// What is told of events instead of the recorder. Who has one has the module of hooks, too.
+    pub(super) processor: OnceLock<Processor>,
 }
 
 /// What a client has once it was initialized.
@@ -77,6 +80,7 @@ impl PyClient {
         PyClient {
             opened: OnceLock::new(),
             hooks: OnceLock::new(),
+            processor: OnceLock::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::client::PyClient;
 use super::context::PyContext;
 use super::convert::from_python;
 use super::detail::EvaluationDetail;
+use super::event_processor::Telling;
 use super::warn;
 use crate::client::{Answer, Wanted};
 use crate::evaluation::{ErrorKind, Outcome};
@@ -61,15 +62,22 @@ impl PyClient {
         context: &Bound<'py, PyAny>,
         default: &Bound<'py, PyAny>,
     ) -> PyResult<Asked<'py>> {
-        self.ask(
-            py,
-            key,
-            Some(context),
-            Some(default),
-            Wanted::Any,
-            false,
-            |value, answer| asked(key, value, default, answer),
-        )
+        let ask = |telling: Option<&mut Telling<'_, 'py>>| {
+            self.ask(
+                py,
+                key,
+                Some(context),
+                Some(default),
+                Wanted::Any,
+                false,
+                telling,
+                |value, answer| asked(key, value, default, answer),
+            )
+        };
+        match self.processor.get() {
+            None => ask(None),
+            Some(processor) => processor.around(py, Some(context), |telling| ask(Some(telling))),
+        }
     }
 
     /// Records a step of a migration. `members` are the event's own; kind, date and context are added.

@@ -14,6 +14,7 @@ mod context;
 mod convert;
 mod delivery;
 mod detail;
+mod event_processor;
 mod flags_state;
 mod flush;
 mod migration;

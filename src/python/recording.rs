@@ -89,6 +89,12 @@ impl PyClient {
     ) -> PyResult<()> {
         let client = self.client()?;
         let live = Self::live(py, client);
+        if let Some(processor) = self.processor.get() {
+            drop(live);
+            return processor.tell(context.or(user), py, "identify", |processor, context| {
+                processor.call_method1("identified", (context,))
+            });
+        }
         let Some(events) = live.runtime.events() else {
             return Ok(());
         };
@@ -108,6 +114,9 @@ impl PyClient {
         let live = Self::live(py, &client);
         let runtime = live.runtime.clone();
         drop(live);
+        if let Some(processor) = self.processor.get() {
+            processor.flush(py)?;
+        }
         match timeout {
             None => {
                 runtime.events().into_iter().for_each(Events::flush);
@@ -136,6 +145,12 @@ impl PyClient {
     ) -> PyResult<()> {
         let client = self.client()?;
         let live = Self::live(py, client);
+        if let Some(processor) = self.processor.get() {
+            drop(live);
+            return processor.tell(context, py, "track an event for", |processor, context| {
+                processor.call_method1("tracked", (context, event_name, data, metric_value))
+            });
+        }
         let Some(events) = live.runtime.events() else {
             return Ok(());
         };

@@ -183,7 +183,27 @@ impl PyClient {
         default: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, EvaluationDetail>> {
         let with_reason = method.ends_with("_detail");
-        self.detail(py, key, context, default, wanted_by(method), with_reason)
+        let wanted = wanted_by(method);
+        let Some(processor) = self.processor.get() else {
+            return self.detail(py, key, context, default, wanted, with_reason);
+        };
+        processor.around(py, context, |telling| {
+            self.ask(
+                py,
+                key,
+                context,
+                default,
+                wanted,
+                with_reason,
+                Some(telling),
+                |value, answer| {
+                    Bound::new(
+                        py,
+                        EvaluationDetail::new(value.unbind(), answer.outcome, answer.flag),
+                    )
+                },
+            )
+        })
     }
 }
 

@@ -757,8 +757,6 @@ def test_a_client_refuses_other_arguments(positional: Any, named: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("event_processor_class", object),
-        ("event_consumer_class", object),
         ("datasystem_config", object()),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from .. import logs
 from ..context import Context
 from ..evaluation import EvaluationDetail
+from ..events import EventInput
 from .types import Operation, Origin, Stage
 
 __all__ = ["MigrationOpEvent", "OpTracker"]
@@ -27,15 +28,15 @@ class MigrationFlag(NamedTuple):
     version: int
     sampling_ratio: int | None = None
     check_ratio: int | None = None
+    key: str = ""
 
 
-class MigrationOpEvent:
+class MigrationOpEvent(EventInput):
     """What was measured of one operation. Made by :meth:`OpTracker.build`."""
 
     __slots__ = (
         "consistent",
         "consistent_ratio",
-        "context",
         "default_stage",
         "detail",
         "errors",
@@ -44,8 +45,6 @@ class MigrationOpEvent:
         "key",
         "latencies",
         "operation",
-        "sampling_ratio",
-        "timestamp",
     )
 
     def __init__(
@@ -63,9 +62,7 @@ class MigrationOpEvent:
         errors: set[Origin],
         latencies: dict[Origin, timedelta],
     ) -> None:
-        self.timestamp = timestamp
-        self.context = context
-        self.sampling_ratio = None if flag is None else flag.sampling_ratio
+        super().__init__(timestamp, context, None if flag is None else flag.sampling_ratio)
         self.key = key
         self.flag = flag
         self.operation = operation
@@ -76,6 +73,22 @@ class MigrationOpEvent:
         self.consistent_ratio = consistent_ratio
         self.errors = errors
         self.latencies = latencies
+
+    def to_debugging_dict(self) -> dict[str, Any]:
+        """Everything it says, with the context as a dict and of the flag only its key."""
+        return {
+            "timestamp": self.timestamp,
+            "context": self.context.to_dict(),
+            "flag": None if self.flag is None else {"key": self.key},
+            "operation": self.operation.value,
+            "default_stage": self.default_stage.value,
+            "detail": self.detail,
+            "invoked": self.invoked,
+            "consistent": self.consistent,
+            "consistent_ratio": self.consistent_ratio,
+            "errors": self.errors,
+            "latencies": self.latencies,
+        }
 
     def members(self) -> dict[str, Any]:
         """The event's own members in the form of the service (as launchdarkly-server-sdk 9.20 sends them)."""
