@@ -116,10 +116,7 @@ impl Processor {
         let answered = ask(&mut telling)?;
         if telling.heard {
             let arguments = (context, telling.default, telling.evaluations);
-            contained(
-                py,
-                self.told.bind(py).call_method1("evaluated", arguments),
-            )?;
+            contained(py, self.told.bind(py).call_method1("evaluated", arguments))?;
         }
         Ok(answered)
     }
