@@ -33,143 +33,141 @@ impl PyClient {
     }
 
     /// The value of a flag that serves booleans; the default if it serves anything else.
-    #[pyo3(signature = (key, context, default=false))]
+    #[pyo3(signature = (key, context=None, default=false, *, user=None))]
     fn bool_variation<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
         default: bool,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         Self::variation_as(
             slf,
             "bool_variation",
             key,
-            Some(context),
+            context.or(user),
             Some(&bound(slf.py(), default)?),
         )
     }
 
     /// The same with the reason.
-    #[pyo3(signature = (key, context, default=false))]
+    #[pyo3(signature = (key, context=None, default=false, *, user=None))]
     fn bool_variation_detail<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
         default: bool,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, EvaluationDetail>> {
         Self::detail_as(
             slf,
             "bool_variation_detail",
             key,
-            Some(context),
+            context.or(user),
             Some(&bound(slf.py(), default)?),
         )
     }
 
     /// The value of a flag that serves whole numbers; the default if it serves anything else.
-    #[pyo3(signature = (key, context, default))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn int_variation<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
-        default: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        Self::variation_as(slf, "int_variation", key, Some(context), Some(default))
+        Self::variation_as(slf, "int_variation", key, context.or(user), default)
     }
 
     /// The same with the reason.
-    #[pyo3(signature = (key, context, default))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn int_variation_detail<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
-        default: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, EvaluationDetail>> {
-        Self::detail_as(
-            slf,
-            "int_variation_detail",
-            key,
-            Some(context),
-            Some(default),
-        )
+        Self::detail_as(slf, "int_variation_detail", key, context.or(user), default)
     }
 
     /// The value of a flag that serves numbers, as a float; the default if it serves anything else.
-    #[pyo3(signature = (key, context, default))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn float_variation<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
-        default: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        Self::variation_as(slf, "float_variation", key, Some(context), Some(default))
+        Self::variation_as(slf, "float_variation", key, context.or(user), default)
     }
 
     /// The same with the reason.
-    #[pyo3(signature = (key, context, default))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn float_variation_detail<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
-        default: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, EvaluationDetail>> {
         Self::detail_as(
             slf,
             "float_variation_detail",
             key,
-            Some(context),
-            Some(default),
+            context.or(user),
+            default,
         )
     }
 
     /// The value of a flag that serves text; the default if it serves anything else.
-    #[pyo3(signature = (key, context, default))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn str_variation<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
-        default: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        Self::variation_as(slf, "str_variation", key, Some(context), Some(default))
+        Self::variation_as(slf, "str_variation", key, context.or(user), default)
     }
 
     /// The same with the reason.
-    #[pyo3(signature = (key, context, default))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn str_variation_detail<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
-        default: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, EvaluationDetail>> {
-        Self::detail_as(
-            slf,
-            "str_variation_detail",
-            key,
-            Some(context),
-            Some(default),
-        )
+        Self::detail_as(slf, "str_variation_detail", key, context.or(user), default)
     }
 
     /// The value of a flag that serves any JSON.
-    #[pyo3(signature = (key, context, default=None))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn json_variation<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
         default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        Self::variation_as(slf, "json_variation", key, Some(context), default)
+        Self::variation_as(slf, "json_variation", key, context.or(user), default)
     }
 
     /// The same with the reason.
-    #[pyo3(signature = (key, context, default=None))]
+    #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn json_variation_detail<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
-        context: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
         default: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, EvaluationDetail>> {
-        Self::detail_as(slf, "json_variation_detail", key, Some(context), default)
+        Self::detail_as(slf, "json_variation_detail", key, context.or(user), default)
     }
 
     /// What the method of that name does, without hooks.

@@ -85,6 +85,18 @@ def test_no_default_is_refused(default: Any, served: StandIn, start: Start) -> N
     client.close()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_all_siblings_take_the_user_under_either_name(method: str, served: StandIn, start: Start) -> None:
+    default, fitting = METHODS[method]
+    key, expected = next((key, value) for key, value in fitting.items() if value is not None)
+    client = start(served, send_events=False)
+    for named in ({"user": USER}, {"context": Context.create("u")}):
+        for name in (method, f"{method}_detail"):
+            answer = getattr(client, name)(key, default=default, **named)
+            assert (answer.value if name.endswith("_detail") else answer) == expected
+    client.close()
+
+
 def test_what_a_caller_does_to_a_value_changes_no_flag(served: StandIn, start: Start) -> None:
     client = start(served, send_events=False)
     for ask in (
