@@ -54,7 +54,6 @@ class LDClient(_ldclient.Client):
     _config: Config
     _source: Any = None
     _close_store = True
-    _store_status_provider: DataStoreStatusProvider | None = None
     # The client that will take this one's place once it has flags, after a new key or Config was assigned.
     _replacement: LDClient | None = None
     _notifier: Notifier | None = None
@@ -81,7 +80,7 @@ class LDClient(_ldclient.Client):
         if config.offline:
             logs.logger().info("Started the client in offline mode.")
         options = config._options()
-        self._big_segments = _big_segments(options["big_segments"])
+        self._big_segments = _big_segments(self, options["big_segments"])
         self._hooks: list[Registered] = []
         attach = None if config.offline else getattr(config.update_processor_class, "_attach", None)
         wait = 0.0 if config.offline or options["own_source"] else start_wait
@@ -199,7 +198,7 @@ class LDClient(_ldclient.Client):
         if self._big_segments is None:
             from ._big_segments import StatusProvider
 
-            self._big_segments = StatusProvider()
+            self._big_segments = StatusProvider(self)
         return self._big_segments
 
     @property
@@ -219,13 +218,7 @@ class LDClient(_ldclient.Client):
     @property
     def data_store_status_provider(self) -> DataStoreStatusProvider:
         """Tells whether the feature store works: ``status``, ``add_listener``, ``remove_listener``."""
-        if self._config.feature_store is None:
-            return self._notifications().store_status
-        if self._store_status_provider is None:
-            from ._store_status import StatusProvider
-
-            self._store_status_provider = StatusProvider(self, self._config.feature_store)
-        return self._store_status_provider
+        return self._notifications().store_status
 
     def _notifications(self) -> Notifier:
         """Returns what calls this client's listeners, made when it is first asked for."""
@@ -233,7 +226,9 @@ class LDClient(_ldclient.Client):
 
         made = self._notifier
         # One step, so that of several threads all get the same one.
-        return self.__dict__.setdefault("_notifier", Notifier(self)) if made is None else made
+        if made is None:
+            made = self.__dict__.setdefault("_notifier", Notifier(self, self._config.feature_store))
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -329,13 +324,13 @@ def _read_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple
     return Config() if config is None else config, max(start_wait, 0.0)
 
 
-def _big_segments(options: Any) -> BigSegmentStoreStatusProvider | None:
+def _big_segments(client: LDClient, options: Any) -> BigSegmentStoreStatusProvider | None:
     """Makes the status provider of a client that has a store; imported only then."""
     if options is None:
         return None
     from ._big_segments import StatusProvider
 
-    provider: BigSegmentStoreStatusProvider = options.setdefault("status_provider", StatusProvider())
+    provider: BigSegmentStoreStatusProvider = options.setdefault("status_provider", StatusProvider(client))
     return provider
 
 

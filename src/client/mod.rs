@@ -221,8 +221,8 @@ impl Client {
     }
 
     /// Says which notices are wanted from now on.
-    pub fn want_notices(&self, flags: bool, source: bool) {
-        self.wanted.set(flags, source);
+    pub fn want_notices(&self, flags: bool, source: bool, store: bool) {
+        self.wanted.set(flags, source, store);
     }
 
     /// Takes a change from whoever has one: for a client without a source of its own. A closed client takes none.

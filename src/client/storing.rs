@@ -91,7 +91,6 @@ struct State {
     /// When the store may be asked again after a failure.
     retry_at: Option<Instant>,
     refresh_at: Option<Instant>,
-    changes: Vec<StoreStatus>,
 }
 
 #[derive(Default)]
@@ -152,7 +151,6 @@ impl Storage {
                 refresh_needed: false,
                 retry_at: None,
                 refresh_at: Some(Instant::now()),
-                changes: Vec::new(),
             }),
             changed: Condvar::new(),
             behind: AtomicBool::new(false),
@@ -275,7 +273,10 @@ impl Storage {
             };
             if result.is_ok() {
                 writes.whole = None;
-                self.state().refresh_needed = false;
+                let mut state = self.state();
+                if std::mem::take(&mut state.refresh_needed) {
+                    self.tell_listeners(&state);
+                }
             }
         }
         if result.is_ok() {
@@ -506,7 +507,7 @@ impl Storage {
             return;
         }
         state.available = false;
-        state.note();
+        self.tell_listeners(&state);
         drop(state);
         let reason = error.map_or_else(|| "it does not answer".to_owned(), ToString::to_string);
         self.log.log(
@@ -538,7 +539,7 @@ impl Storage {
         }
         state.available = true;
         state.refresh_needed = empty && state.writes.whole.is_none();
-        state.note();
+        self.tell_listeners(&state);
         let refresh = state.refresh_needed;
         drop(state);
         self.log.log(
@@ -552,16 +553,17 @@ impl Storage {
 
     /// How the store is doing.
     pub fn status(&self) -> StoreStatus {
-        let state = self.state();
-        StoreStatus {
-            available: state.available,
-            refresh_needed: state.refresh_needed,
-        }
+        self.state().status()
     }
 
-    /// The changes of the status since the last call.
-    pub fn take_changes(&self) -> Vec<StoreStatus> {
-        std::mem::take(&mut self.state().changes)
+    /// Has listeners hear of the new status, under the lock, so that they hear of states in their order.
+    fn tell_listeners(&self, state: &State) {
+        if let Some(client) = self.client.upgrade() {
+            let live = client.live.load();
+            if live.generation == self.generation {
+                live.runtime.notices().store(state.status());
+            }
+        }
     }
 
     /// Asks the thread to end and waits for it, at most until then; tells whether it has ended.
@@ -606,12 +608,10 @@ impl Storage {
 }
 
 impl State {
-    fn note(&mut self) {
-        if self.changes.len() < 1_000 {
-            self.changes.push(StoreStatus {
-                available: self.available,
-                refresh_needed: self.refresh_needed,
-            });
+    fn status(&self) -> StoreStatus {
+        StoreStatus {
+            available: self.available,
+            refresh_needed: self.refresh_needed,
         }
     }
 }
