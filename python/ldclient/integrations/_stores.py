@@ -10,7 +10,7 @@ from .. import _ldclient, _values
 from ..feature_store import CacheConfig
 from ..feature_store_helpers import CachingStoreWrapper
 from ..interfaces import DiagnosticDescription, FeatureStoreCore
-from . import _redis
+from . import _dynamodb, _redis
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
@@ -76,13 +76,9 @@ class DynamoDBCore(DiagnosticDescription, FeatureStoreCore):
     left over is deleted then, and the mark comes last."""
 
     def __init__(self, table_name: str, prefix: str | None, options: Mapping[str, Any]) -> None:
-        try:
-            import boto3  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        except ImportError as error:
-            raise NotImplementedError("DynamoDB needs boto3: pip install boto3") from error
         self._table_name = table_name
         self._prefix = f"{prefix}:" if prefix else ""
-        self._client: Any = boto3.client("dynamodb", **options)
+        self._client = _dynamodb.client(options)
 
     def init_internal(self, all_data: _AllData) -> None:
         """Replaces everything."""
