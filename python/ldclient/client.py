@@ -81,8 +81,13 @@ class LDClient(_ldclient.Client):
             logs.logger().info("Started the client in offline mode.")
         options = config._options()
         self._big_segments = _big_segments(self, options["big_segments"])
-        self._hooks: list[Registered] = []
         attach = None if config.offline else getattr(config.update_processor_class, "_attach", None)
+        if options["own_source"] and not (config.offline or attach):
+            from ._sources import OwnSource
+
+            self._source = OwnSource(config, self)
+            options["own_source"] = self._source.number
+        self._hooks: list[Registered] = []
         wait = 0.0 if config.offline or options["own_source"] else start_wait
         if config._hooks or config._plugins:
             self._open_with_hooks(options, wait)
@@ -91,16 +96,14 @@ class LDClient(_ldclient.Client):
         if attach:
             attach(self)
         elif not config.offline:
-            self._follow_store(options, start_wait)
+            self._follow_store(start_wait)
         if start_wait > 0:
             self._log_start()
 
-    def _follow_store(self, options: dict[str, Any], start_wait: float) -> None:
+    def _follow_store(self, start_wait: float) -> None:
         """Starts what is Python's: a data source of the application's own, and the ear on its store in memory."""
-        if options["own_source"]:
-            from ._sources import OwnSource
-
-            self._source = OwnSource(self._config, self)
+        if self._source is not None:
+            self._source.start()
             self._source.wait(start_wait)
         elif self._config.feature_store is not None:
             from ._stores import follow

@@ -97,10 +97,15 @@ impl Notices {
         }
     }
 
-    /// Whether somebody listens but no thread takes what waits.
+    /// Whether somebody listens but no thread takes what waits, or something else is to begin again.
     #[inline]
     pub fn is_unattended(&self) -> bool {
         self.unattended.load(Ordering::Relaxed)
+    }
+
+    /// Has the next API call see to what Python has to begin.
+    pub(super) fn wants_attention(&self) {
+        self.unattended.store(true, Ordering::Release);
     }
 
     /// Takes the task of starting that thread; only one caller gets it.

@@ -9,7 +9,8 @@
 //! 4. Kept for ever: a flag is read, with all that it rests on, when it is first asked for, and never again. The caller
 //!    waits for it, unless a source delivers flags: then it is looked for in the background.
 //! 5. Not kept: each evaluation reads its flag, with all that it rests on, on the caller's thread. While the store is
-//!    down, or is still to be written to, the last known flags are served.
+//!    down, or is still to be written to, the last known flags are served: no caller waits for a store that failed until
+//!    the thread has found it well again.
 //! 6. Before a source has delivered anything, a store that was ever filled is answered from. In daemon mode (there is no
 //!    source) the store is never written to, and it need not have been marked as filled.
 //! 7. What could not be written is kept, one text an item, and written when the store answers again.
@@ -480,11 +481,9 @@ impl Storage {
             return false;
         }
         let state = self.state();
-        if state.stopping {
-            return true;
-        }
-        // Without data there is nothing else to answer from, but a store that has just failed is left alone.
-        state.retry_at.is_none_or(|at| at <= Instant::now())
+        // Without the thread nobody else finds out whether it is well again.
+        let is_looked_after = state.running && !state.stopping;
+        state.available || !is_looked_after && state.retry_at.is_none_or(|at| at <= Instant::now())
     }
 
     fn publish(&self, next: impl FnOnce(&Snapshot) -> Option<Snapshot>) {

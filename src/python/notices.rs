@@ -8,11 +8,13 @@ use pyo3::prelude::*;
 
 use super::client::PyClient;
 use crate::client::{Client, notices};
-use crate::source::{State, Status};
+use crate::source::{ErrorInfo, ErrorKind, State, Status};
 use crate::store::{Change, DataKind};
 
 /// (kind, HTTP status, seconds since 1970, message)
 type ErrorTuple = (&'static str, u16, f64, String);
+/// The same, from Python.
+type GivenError = (String, u16, f64, String);
 /// (state, since when in seconds since 1970, the last error)
 type StatusTuple = (&'static str, f64, Option<ErrorTuple>);
 
@@ -49,6 +51,21 @@ fn status_tuple(status: Status) -> StatusTuple {
         )
     });
     (status.state.as_str(), seconds(status.since_ms), error)
+}
+
+/// Takes in what a data source of the application's own tells of itself.
+fn source_says(client: &Client, state: &str, error: Option<GivenError>) -> PyResult<()> {
+    let state = State::named(state)
+        .ok_or_else(|| PyValueError::new_err(format!("there is no state {state:?}")))?;
+    let error = error.map(|(kind, status, time, message)| ErrorInfo {
+        kind: ErrorKind::named(&kind),
+        status,
+        #[allow(clippy::cast_possible_truncation, reason = "it saturates")]
+        time_ms: (time * 1_000.0) as i64,
+        message,
+    });
+    client.source_says(state, error);
+    Ok(())
 }
 
 /// Everything that waits for this client's listeners. A forked process that has not asked the client anything yet has nothing
@@ -94,13 +111,20 @@ fn seconds(ms: i64) -> f64 {
     ms as f64 / 1_000.0
 }
 
-/// Starts the thread of listeners in a process that inherited them.
+/// Starts the thread of listeners in a process that inherited them, and the data source that the application brought.
 #[cold]
 pub fn attend(py: Python<'_>, client: &Client) {
-    if client.live().runtime.notices().attend() {
+    if !client.live().runtime.notices().attend() {
+        return;
+    }
+    drop(
+        py.import("ldclient.tracking")
+            .and_then(|tracking| tracking.call_method0("start")),
+    );
+    if let Some(number) = client.settings().own_source {
         drop(
-            py.import("ldclient.tracking")
-                .and_then(|tracking| tracking.call_method0("start")),
+            py.import("ldclient._sources")
+                .and_then(|sources| sources.call_method1("renew", (number,))),
         );
     }
 }
@@ -117,6 +141,12 @@ impl PyClient {
     /// whether that is all.
     fn _take_notices(&self) -> PyResult<Waiting> {
         Ok(take(self.client()?))
+    }
+
+    /// A data source of the application's own tells its state, and an error: (kind, HTTP status, seconds since 1970,
+    /// message).
+    fn _set_source_status(&self, state: &str, error: Option<GivenError>) -> PyResult<()> {
+        source_says(self.client()?, state, error)
     }
 
     /// The status of the data source.
