@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from contextvars import ContextVar
 
 from . import logs
 from .interfaces import BigSegmentStoreStatus, BigSegmentStoreStatusProvider
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
     from ._ldclient import BigSegmentWatch
     from .client import LDClient
 
-__all__ = ["StatusProvider", "depth"]
-
-# In how many calls of a store, one within another, this thread or green thread is. Kept by the native client.
-depth: ContextVar[int] = ContextVar("depth of calls of Big Segment stores", default=0)
+__all__ = ["StatusProvider"]
 
 
 class StatusProvider(BigSegmentStoreStatusProvider):

@@ -14,13 +14,18 @@
 //! 6. Before a source has delivered anything, a store that was ever filled is answered from. In daemon mode (there is no
 //!    source) the store is never written to, and it need not have been marked as filled.
 //! 7. What could not be written is kept, one text an item, and written when the store answers again.
-//! 8. One log line when the store fails, one when it answers again. No lock is held while the store is asked.
+//! 8. One log line when the store fails, one when it answers again, one for each malformed text, however often it is
+//!    read. No lock is held while the store is asked.
 
+use std::hash::BuildHasher;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 
 use super::{Client, Live};
 use crate::events::log::{Level, Log};
@@ -29,6 +34,8 @@ use crate::store::{Applied, Change, Original, PersistentStore, Snapshot, StoreEr
 
 /// How long a store that failed is left alone.
 const RECOVERY: Duration = Duration::from_millis(500);
+/// How many malformed texts are known to have been told.
+const MOST_TOLD: usize = 10_000;
 /// Compiling the deepest data takes less; see `source`.
 const STACK: usize = 2 * 1024 * 1024;
 
@@ -92,6 +99,8 @@ struct State {
     /// When the store may be asked again after a failure.
     retry_at: Option<Instant>,
     refresh_at: Option<Instant>,
+    /// Hashes of what was told of malformed texts.
+    told: HashSet<u64, FixedState>,
 }
 
 #[derive(Default)]
@@ -152,6 +161,7 @@ impl Storage {
                 refresh_needed: false,
                 retry_at: None,
                 refresh_at: Some(Instant::now()),
+                told: HashSet::default(),
             }),
             changed: Condvar::new(),
             behind: AtomicBool::new(false),
@@ -494,7 +504,15 @@ impl Storage {
 
     fn tell(&self, found: &mut Found) {
         for remark in std::mem::take(&mut found.remarks) {
-            self.log.log(Level::Warning, remark);
+            let mut state = self.state();
+            if state.told.len() >= MOST_TOLD {
+                state.told.clear();
+            }
+            let is_new = state.told.insert(FixedState::default().hash_one(&remark));
+            drop(state);
+            if is_new {
+                self.log.log(Level::Warning, remark);
+            }
         }
     }
 

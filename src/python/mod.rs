@@ -13,6 +13,7 @@ mod client;
 mod context;
 mod convert;
 mod delivery;
+mod depth;
 mod detail;
 mod flags_state;
 mod flush;
