@@ -1,15 +1,14 @@
 """Watches a big segment store: the thread that polls its state, and those who hear of it.
 
 What the state is, and what an evaluation makes of it, is decided natively. One daemon thread a client polls, whether
-the store is native or written in Python: it is where listeners are called. It is begun with the client, and again by
-the first call in a forked process.
+the store is native or written in Python. It is begun with the client, and again by the first call in a forked process.
+Listeners are called where all are: :mod:`ldclient.tracking`.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from contextvars import ContextVar
 
 from . import logs
 from .interfaces import BigSegmentStoreStatus, BigSegmentStoreStatusProvider
@@ -21,20 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._ldclient import BigSegmentWatch
+    from .client import LDClient
 
-__all__ = ["StatusProvider", "depth"]
-
-# In how many calls of a store, one within another, this thread or green thread is. Kept by the native client.
-depth: ContextVar[int] = ContextVar("depth of calls of Big Segment stores", default=0)
+__all__ = ["StatusProvider"]
 
 
 class StatusProvider(BigSegmentStoreStatusProvider):
     """The status provider of one client; that of a client without a store always says that none is available.
 
-    It holds neither the client nor a lock: a forked child could inherit it locked.
+    It does not keep the client, and holds no lock: a forked child could inherit it locked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client: LDClient) -> None:
+        self._client = weakref.ref(client)
         self._listeners = Listeners()
         self._watch: BigSegmentWatch | None = None
         self._ended = threading.Event()
@@ -47,7 +45,7 @@ class StatusProvider(BigSegmentStoreStatusProvider):
         return BigSegmentStoreStatus(False, False) if watch is None else BigSegmentStoreStatus(*watch.status())
 
     def add_listener(self, listener: Callable[[BigSegmentStoreStatus], None]) -> None:
-        """Has the listener called, on the polling thread, with each status that differs from the one before.
+        """Has the listener called, on the thread of all listeners, with each status that differs from the one before.
 
         :param listener: takes a :class:`ldclient.interfaces.BigSegmentStoreStatus`. What it raises is logged
         """
@@ -73,8 +71,9 @@ class StatusProvider(BigSegmentStoreStatusProvider):
 
     def _update(self, status: BigSegmentStoreStatus) -> None:
         last, self._last = self._last, status
-        if last is not None and last != status:
-            self._listeners.notify(status)
+        client = self._client()
+        if client is not None and last is not None and last != status:
+            client._notifications().post(self._listeners, status)
 
     def __del__(self) -> None:
         self._ended.set()

@@ -35,10 +35,14 @@ class Bridge:
     def __init__(self, store: Any) -> None:
         self._store = store
         self._core = store._core if isinstance(store, CachingStoreWrapper) else None
+        self._has_texts = _has_texts(self._core)
 
     def all(self, namespace: str) -> dict[str, str]:
         """Returns all items' texts by key."""
         kind = _KINDS[namespace]
+        if self._core is not None and self._has_texts:
+            texts: dict[str, str] = self._core.texts(kind)
+            return texts
         if self._core is not None:
             items = self._core.get_all_internal(kind)
         else:
@@ -48,6 +52,9 @@ class Bridge:
     def get(self, namespace: str, key: str) -> str | None:
         """Returns an item's text, or None."""
         kind = _KINDS[namespace]
+        if self._core is not None and self._has_texts:
+            text: str | None = self._core.text(kind, key)
+            return text
         if self._core is not None:
             item = self._core.get_internal(kind, key)
         else:
@@ -195,6 +202,17 @@ def lend_thread(work: _ldclient.StoreWork) -> None:
     except RuntimeError:
         # The interpreter ends.
         logs.logger().debug("There is no thread for the feature store any more.")
+
+
+def _has_texts(core: Any) -> bool:
+    """Whether a core keeps texts, and does so as it was made: one of a subclass may have changed what they mean."""
+    if core is None or not hasattr(core, "texts"):
+        return False
+    from .integrations._stores import TextCore
+
+    return isinstance(core, TextCore) and all(
+        getattr(type(core), name) is getattr(TextCore, name) for name in ("get_internal", "get_all_internal")
+    )
 
 
 def _text(kind: VersionedDataKind, item: Any) -> str:

@@ -55,7 +55,6 @@ class LDClient(_ldclient.Client):
     _config: Config
     _source: Any = None
     _close_store = True
-    _store_status_provider: DataStoreStatusProvider | None = None
     # The client that will take this one's place once it has flags, after a new key or Config was assigned.
     _replacement: LDClient | None = None
     _notifier: Notifier | None = None
@@ -90,8 +89,14 @@ class LDClient(_ldclient.Client):
 
             self._told = _event_processor.attach(self, config)
             options["send_events"] = False
-        self._big_segments = _big_segments(options["big_segments"])
+        self._big_segments = _big_segments(self, options["big_segments"])
         attach = None if config.offline else getattr(config.update_processor_class, "_attach", None)
+        if options["own_source"] and not (config.offline or attach):
+            from ._sources import OwnSource
+
+            self._source = OwnSource(config, self)
+            options["own_source"] = self._source.number
+        self._hooks: list[Registered] = []
         wait = 0.0 if config.offline or options["own_source"] else start_wait
         if config._hooks or config._plugins:
             self._open_with_hooks(options, wait)
@@ -100,16 +105,14 @@ class LDClient(_ldclient.Client):
         if attach:
             attach(self)
         elif not config.offline:
-            self._follow_store(options, start_wait)
+            self._follow_store(start_wait)
         if start_wait > 0:
             self._log_start()
 
-    def _follow_store(self, options: dict[str, Any], start_wait: float) -> None:
+    def _follow_store(self, start_wait: float) -> None:
         """Starts what is Python's: a data source of the application's own, and the ear on its store in memory."""
-        if options["own_source"]:
-            from ._sources import OwnSource
-
-            self._source = OwnSource(self._config, self)
+        if self._source is not None:
+            self._source.start()
             self._source.wait(start_wait)
         elif self._config.feature_store is not None:
             from ._stores import follow
@@ -210,7 +213,7 @@ class LDClient(_ldclient.Client):
         if self._big_segments is None:
             from ._big_segments import StatusProvider
 
-            self._big_segments = StatusProvider()
+            self._big_segments = StatusProvider(self)
         return self._big_segments
 
     @property
@@ -230,13 +233,7 @@ class LDClient(_ldclient.Client):
     @property
     def data_store_status_provider(self) -> DataStoreStatusProvider:
         """Tells whether the feature store works: ``status``, ``add_listener``, ``remove_listener``."""
-        if self._config.feature_store is None:
-            return self._notifications().store_status
-        if self._store_status_provider is None:
-            from ._store_status import StatusProvider
-
-            self._store_status_provider = StatusProvider(self, self._config.feature_store)
-        return self._store_status_provider
+        return self._notifications().store_status
 
     def _notifications(self) -> Notifier:
         """Returns what calls this client's listeners, made when it is first asked for."""
@@ -244,7 +241,9 @@ class LDClient(_ldclient.Client):
 
         made = self._notifier
         # One step, so that of several threads all get the same one.
-        return self.__dict__.setdefault("_notifier", Notifier(self)) if made is None else made
+        if made is None:
+            made = self.__dict__.setdefault("_notifier", Notifier(self, self._config.feature_store))
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -340,13 +339,13 @@ def _read_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple
     return Config() if config is None else config, max(start_wait, 0.0)
 
 
-def _big_segments(options: Any) -> BigSegmentStoreStatusProvider | None:
+def _big_segments(client: LDClient, options: Any) -> BigSegmentStoreStatusProvider | None:
     """Makes the status provider of a client that has a store; imported only then."""
     if options is None:
         return None
     from ._big_segments import StatusProvider
 
-    provider: BigSegmentStoreStatusProvider = options.setdefault("status_provider", StatusProvider())
+    provider: BigSegmentStoreStatusProvider = options.setdefault("status_provider", StatusProvider(client))
     return provider
 
 

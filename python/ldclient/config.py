@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, overload
 
+    from .interfaces import DataSourceUpdateSink
+
 __all__ = ["BigSegmentsConfig", "Config", "HTTPConfig"]
 
 DEFAULT_BASE_URI = "https://app.launchdarkly.com"
@@ -228,6 +230,8 @@ class Config:
     >>> Config("", 1, 2).http
     HTTPConfig(connect_timeout=1, read_timeout=2)
     """
+
+    _update_sink: DataSourceUpdateSink | None = None
 
     if TYPE_CHECKING:
 
@@ -610,18 +614,33 @@ class Config:
         """The data system that was given, or None."""
         return self._datasystem_config
 
+    @property
+    def data_source_update_sink(self) -> DataSourceUpdateSink | None:
+        """Where a data source of the application's own may put data and tell its state; None in a Config that no client
+        has handed to its source."""
+        return self._update_sink
+
     def __eq__(self, other: object) -> bool:
-        return self.__dict__ == other.__dict__ if isinstance(other, Config) else NotImplemented
+        # The sink is no option: the Config that a data source is given equals the one that the client was given.
+        return self._given() == other._given() if isinstance(other, Config) else NotImplemented
 
     def __hash__(self) -> int:
         return hash((self._sdk_key, self._base_uri, self._events_uri, self._stream_uri, self._offline))
 
     def __repr__(self) -> str:
-        return _describe("Config", self.__dict__, _DEFAULTS.__dict__)
+        return _describe("Config", self._given(), _DEFAULTS.__dict__)
+
+    def _given(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_update_sink"}
 
     def _copy(self) -> Config:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
+        return copy
+
+    def _with_update_sink(self, sink: DataSourceUpdateSink) -> Config:
+        copy = self._copy()
+        copy._update_sink = sink
         return copy
 
     def _with_sdk_key(self, sdk_key: str) -> Config:

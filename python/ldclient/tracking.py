@@ -60,7 +60,7 @@ _running: dict[int, threading.Thread] = {}
 class Notifier:
     """What one client tells, and to whom."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, store: Any = None) -> None:
         self._client = client
         self._flags = Listeners()
         self._source = Listeners()
@@ -68,8 +68,9 @@ class Notifier:
         self._posted: deque[tuple[Listeners, object]] = deque(maxlen=_POSTED)
         self.flag_tracker = _FlagTracker(self, self._flags, client)
         self.source_status = _SourceStatusProvider(self, self._source, client)
+        self._store_is_monitored = _is_monitored(store)
         self.store_sink = _StoreStatusSink(self, self._store)
-        self.store_status = _StoreStatusProvider(self, self.store_sink)
+        self.store_status = _StoreStatusProvider(self, self.store_sink, client, self._store_is_monitored)
 
     def add(self, listeners: Listeners, listener: Callable[[Any], None]) -> None:
         """Adds a listener to one of this client's lists, which may also be a component's own, and has it heard."""
@@ -93,9 +94,11 @@ class Notifier:
 
     def deliver(self) -> bool:
         """Calls the listeners with what waits; tells whether anything more can come, the client not being closed."""
-        keys, statuses, ended = self._client._take_notices()
+        keys, statuses, stores, ended = self._client._take_notices()
         for status in statuses:
             self._source.notify(_source_status(status))
+        for store in stores:
+            self._store.notify(DataStoreStatus(*store))
         for key in keys:
             self._flags.notify(FlagChange(key))
         while self._posted:
@@ -105,10 +108,14 @@ class Notifier:
 
     def has_listeners(self) -> bool:
         """Tells whether anybody listens to what the native client tells, or something waits for somebody."""
-        return self._flags.has_listeners() or self._source.has_listeners() or bool(self._posted)
+        return any(self._wanted()) or bool(self._posted)
+
+    def _wanted(self) -> tuple[bool, bool, bool]:
+        store = self._store_is_monitored and self._store.has_listeners()
+        return self._flags.has_listeners(), self._source.has_listeners(), store
 
     def _want(self) -> None:
-        self._client._want_notices(self._flags.has_listeners(), self._source.has_listeners())
+        self._client._want_notices(*self._wanted())
         if not self.has_listeners():
             # The thread may now have nothing to wait for.
             _ldclient.wake_listeners()
@@ -208,14 +215,12 @@ def _source_status(status: _Status) -> DataSourceStatus:
 
 
 class _StoreStatusSink(DataStoreUpdateSink):
-    """Where a data store tells its status. The one in memory never tells any: it cannot fail."""
+    """Where a data store tells its status, if the native client does not ask for it."""
 
     def __init__(self, notifier: Notifier, listeners: Listeners) -> None:
         self._notifier = notifier
         self._listeners = listeners
         self._status = DataStoreStatus(True, False)
-        # What tells whether the store reports its failures; a persistent store puts its own here.
-        self.is_monitored: Callable[[], bool] = _never
 
     def status(self) -> DataStoreStatus:
         return self._status
@@ -230,28 +235,35 @@ class _StoreStatusSink(DataStoreUpdateSink):
         return self._listeners
 
 
-def _never() -> bool:
-    return False
+def _is_monitored(store: Any) -> bool:
+    """Whether the status of a store means anything: only persistent ones fail, and not all can tell."""
+    enabled = getattr(store, "is_monitoring_enabled", None)
+    return callable(enabled) and callable(getattr(store, "is_available", None)) and bool(enabled())
 
 
 class _StoreStatusProvider(DataStoreStatusProvider):
-    def __init__(self, notifier: Notifier, sink: _StoreStatusSink) -> None:
+    def __init__(self, notifier: Notifier, sink: _StoreStatusSink, client: Client, is_monitored: bool) -> None:
         self._notifier = notifier
         self._sink = sink
+        self._client = client
+        self._is_monitored = is_monitored
 
     @property
     def status(self) -> DataStoreStatus:
-        return self._sink.status()
+        return DataStoreStatus(*self._client._store_status()) if self._is_monitored else self._sink.status()
 
     def is_monitoring_enabled(self) -> bool:
-        return self._sink.is_monitored()
+        return self._is_monitored
 
-    # Statuses are posted, which starts the thread: nobody has to wait for them.
     def add_listener(self, listener: Callable[[DataStoreStatus], None]) -> None:
-        self._sink.listeners.add(listener)
+        if self._is_monitored:
+            self._notifier.add(self._sink.listeners, listener)
+        else:
+            # Statuses of such a store are posted, which starts the thread: nobody has to wait for them.
+            self._sink.listeners.add(listener)
 
     def remove_listener(self, listener: Callable[[DataStoreStatus], None]) -> None:
-        self._sink.listeners.remove(listener)
+        self._notifier.remove(self._sink.listeners, listener)
 
 
 def start() -> None:

@@ -4,18 +4,19 @@
 //! 2. No lock is held while the store is asked: it may be slow, ask this client, or fork. What it answers is remembered
 //!    only in the process that asked.
 //! 3. A store that fails costs the answers about big segments, which say so. That is logged when it begins and when it
-//!    is over.
+//!    is over. No failure is remembered, but one that takes its time to fail is left alone for a while (`rest`).
 //! 4. Its state is asked for every `poll_interval` by whoever calls `poll_big_segments`, and by an evaluation or a status
 //!    query only as long as nothing is known of it. Of several threads that want it one asks, the others wait.
 //! 5. A closed client asks no more.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::memberships::Memberships;
+use super::rest::Rest;
 use super::{Client, Live};
 use crate::evaluation::{self, BigSegmentsStatus, Membership};
 use crate::events::log::Level;
@@ -78,6 +79,8 @@ impl BigSegmentStoreStatus {
 #[derive(Default)]
 pub(super) struct Memory {
     memberships: Mutex<Memberships>,
+    /// Of questions about memberships.
+    rest: Mutex<Rest>,
     status: AtomicU8,
     /// The thread that asks for the state, and how many times over.
     asking: Mutex<Option<(ThreadId, usize)>>,
@@ -99,6 +102,10 @@ impl Memory {
     const UNKNOWN: u8 = 0;
     const AVAILABLE: u8 = 2;
     const STALE: u8 = 4;
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Somebody has to poll from now.
     pub(super) fn wants_watch(&self) {
@@ -286,14 +293,23 @@ impl<'a> View<'a> {
         if !self.live.is_here() {
             return View::new(self.client, &self.client.live()).look_up(context_key);
         }
-        let memberships = &self.live.runtime.big_segments.memberships;
+        let memory = &self.live.runtime.big_segments;
+        let memberships = &memory.memberships;
         let lock = || memberships.lock().unwrap_or_else(PoisonError::into_inner);
         let remembered = lock().get(context_key, Instant::now(), setup.cache_time);
         let membership = match remembered {
             Some(membership) => membership,
             None if self.client.is_closed() => return (None, BigSegmentsStatus::StoreError),
             None => {
+                let begin = Instant::now();
+                if !memory.rest().may_ask(begin) {
+                    return (None, BigSegmentsStatus::StoreError);
+                }
                 let answer = setup.store.membership(&context_hash(context_key));
+                if self.live.is_here() {
+                    let end = Instant::now();
+                    memory.rest().asked(answer.is_err(), end - begin, end);
+                }
                 self.client.tell(Asked::Membership, answer.as_ref().err());
                 let Ok(membership) = answer else {
                     return (None, BigSegmentsStatus::StoreError);

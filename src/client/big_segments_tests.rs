@@ -56,6 +56,7 @@ fn client(store: &Arc<Store>, watches: &Arc<AtomicUsize>, offline: bool) -> Arc<
         sdk_key: "key".to_owned(),
         offline,
         plan: None,
+        own_source: None,
         store: None,
         transport: transport::Options::default(),
         events: None,

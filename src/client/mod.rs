@@ -14,6 +14,7 @@ pub mod fork;
 mod logs;
 mod memberships;
 pub mod notices;
+mod rest;
 mod runtime;
 mod settings;
 mod state;
@@ -36,6 +37,7 @@ pub use state::{FlagState, FlagsState, StateOptions};
 pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 
 use crate::events::log::Level;
+use crate::source::{ErrorInfo, State};
 use crate::store::{Applied, Change, Snapshot, Touched, affected_flags};
 
 use notices::{Notices, Wanted as WantedNotices};
@@ -114,6 +116,9 @@ impl Client {
         let generation = fork::generation();
         let closed = self.closed.load(Ordering::Acquire);
         let notices = Notices::new(self.wanted.clone(), !closed);
+        if self.settings.own_source.is_some() && !closed {
+            notices.wants_attention();
+        }
         let renewed = Live {
             generation,
             ready: inherited.ready,
@@ -221,8 +226,8 @@ impl Client {
     }
 
     /// Says which notices are wanted from now on.
-    pub fn want_notices(&self, flags: bool, source: bool) {
-        self.wanted.set(flags, source);
+    pub fn want_notices(&self, flags: bool, source: bool, store: bool) {
+        self.wanted.set(flags, source, store);
     }
 
     /// Takes a change from whoever has one: for a client without a source of its own. A closed client takes none.
@@ -303,8 +308,16 @@ impl Client {
             Some((snapshot, true))
         });
         if let Some(runtime) = replaced {
+            if runtime.status().state == State::Initializing {
+                runtime.data_is_good();
+            }
             runtime.data_arrived();
         }
+    }
+
+    /// A data source of the application's own tells its state.
+    pub fn source_says(&self, state: State, error: Option<ErrorInfo>) {
+        self.live().runtime.source_says(state, error);
     }
 
     /// What a change may touch, if anybody wants to hear of it.

@@ -1,5 +1,5 @@
-//! What listeners in Python are to hear: flags that changed, states of the data source. Kept here until a Python thread
-//! takes it; native threads never touch the interpreter.
+//! What listeners in Python are to hear: flags that changed, states of the data source and of the store. Kept here until
+//! a Python thread takes it; native threads never touch the interpreter.
 //!
 //! 1. While nobody listens nothing is kept, and nothing is worked out: one atomic load says so.
 //! 2. What is kept is bounded: of more than `FLAGS` changes a flag that waits already is not kept again, and of more
@@ -15,11 +15,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use super::fork;
+use super::storing::StoreStatus;
 use crate::source::{State, Status};
 
 /// How many changes of flags wait at most, repetitions included.
 const FLAGS: usize = 10_000;
-/// How many states of the source wait at most.
+/// How many states of the source, and of the store, wait at most.
 const STATUSES: usize = 1_000;
 
 /// What a client's listeners want to hear of. It outlives forks.
@@ -29,11 +30,17 @@ pub struct Wanted(AtomicU8);
 impl Wanted {
     const FLAGS: u8 = 1;
     const SOURCE: u8 = 2;
+    const STORE: u8 = 4;
 
     /// Says what is wanted from now on.
-    pub fn set(&self, flags: bool, source: bool) {
-        let bits = u8::from(flags) * Self::FLAGS + u8::from(source) * Self::SOURCE;
-        self.0.store(bits, Ordering::Release);
+    pub fn set(&self, flags: bool, source: bool, store: bool) {
+        let bits = [
+            (flags, Self::FLAGS),
+            (source, Self::SOURCE),
+            (store, Self::STORE),
+        ];
+        let bits = bits.iter().map(|(wanted, bit)| u8::from(*wanted) * bit);
+        self.0.store(bits.sum(), Ordering::Release);
     }
 
     fn has(&self, bit: u8) -> bool {
@@ -65,6 +72,7 @@ struct Waiting {
     /// The keys in `flags`.
     keys: HashSet<Arc<str>>,
     statuses: VecDeque<Status>,
+    stores: VecDeque<StoreStatus>,
 }
 
 /// What was taken.
@@ -74,6 +82,8 @@ pub struct Taken {
     pub flags: Vec<Arc<str>>,
     /// States of the data source, in order.
     pub statuses: Vec<Status>,
+    /// States of the store, in order.
+    pub stores: Vec<StoreStatus>,
 }
 
 impl Notices {
@@ -87,10 +97,15 @@ impl Notices {
         }
     }
 
-    /// Whether somebody listens but no thread takes what waits.
+    /// Whether somebody listens but no thread takes what waits, or something else is to begin again.
     #[inline]
     pub fn is_unattended(&self) -> bool {
         self.unattended.load(Ordering::Relaxed)
+    }
+
+    /// Has the next API call see to what Python has to begin.
+    pub(super) fn wants_attention(&self) {
+        self.unattended.store(true, Ordering::Release);
     }
 
     /// Takes the task of starting that thread; only one caller gets it.
@@ -124,12 +139,19 @@ impl Notices {
             return;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.statuses.len() == STATUSES {
-            waiting.statuses.pop_front();
-        }
-        waiting.statuses.push_back(status.clone());
+        keep_last(&mut waiting.statuses, status.clone());
         drop(waiting);
         ring();
+    }
+
+    /// The store has another status.
+    pub(super) fn store(&self, status: StoreStatus) {
+        if self.wanted.has(Wanted::STORE) {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            keep_last(&mut waiting.stores, status);
+            drop(waiting);
+            ring();
+        }
     }
 
     /// Takes everything.
@@ -139,8 +161,16 @@ impl Notices {
         Taken {
             flags: waiting.flags.into(),
             statuses: waiting.statuses.into(),
+            stores: waiting.stores.into(),
         }
     }
+}
+
+fn keep_last<T>(waiting: &mut VecDeque<T>, status: T) {
+    if waiting.len() == STATUSES {
+        waiting.pop_front();
+    }
+    waiting.push_back(status);
 }
 
 /// Wakes the thread that waits in [`wait`].
@@ -198,7 +228,7 @@ mod tests {
 
     fn notices(flags: bool, source: bool) -> Notices {
         let wanted = Arc::new(Wanted::default());
-        wanted.set(flags, source);
+        wanted.set(flags, source, false);
         Notices::new(wanted, false)
     }
 
@@ -248,10 +278,26 @@ mod tests {
     }
 
     #[test]
+    fn states_of_the_store_wait_for_those_who_listen_to_it() {
+        let wanted = Arc::new(Wanted::default());
+        let notices = Notices::new(wanted.clone(), false);
+        let status = |available| StoreStatus {
+            available,
+            refresh_needed: false,
+        };
+        notices.store(status(false));
+        wanted.set(false, false, true);
+        notices.store(status(true));
+        notices.store(status(false));
+        assert_eq!(notices.take().stores, [status(true), status(false)]);
+        assert!(notices.take().stores.is_empty());
+    }
+
+    #[test]
     fn only_one_caller_attends_to_what_was_inherited() {
         let wanted = Arc::new(Wanted::default());
         assert!(!Notices::new(wanted.clone(), true).is_unattended());
-        wanted.set(true, false);
+        wanted.set(true, false, false);
         assert!(!Notices::new(wanted.clone(), false).is_unattended());
         let notices = Notices::new(wanted, true);
         assert!(notices.is_unattended());

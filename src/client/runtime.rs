@@ -319,6 +319,13 @@ impl Runtime {
         self.data.notify_all();
     }
 
+    pub(super) fn source_says(&self, state: State, error: Option<ErrorInfo>) {
+        match state {
+            State::Valid => self.data_is_good(),
+            state => self.set_status(state, error),
+        }
+    }
+
     fn set_status(&self, state: State, error: Option<ErrorInfo>) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if status.update(state, error, now_ms()) {
@@ -397,10 +404,7 @@ impl Sink for ClientSink {
     }
 
     fn status(&self, state: State, error: Option<ErrorInfo>) {
-        self.with_runtime(|runtime| match state {
-            State::Valid => runtime.data_is_good(),
-            state => runtime.set_status(state, error),
-        });
+        self.with_runtime(|runtime| runtime.source_says(state, error));
     }
 
     fn stream_init(&self, timestamp_ms: i64, duration_ms: i64, failed: bool) {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub offline: bool,
     /// Where flags come from; `None` when offline.
     pub plan: Option<Plan>,
+    /// The number of the data source that the application brought itself, by which it is begun again in a forked process.
+    pub own_source: Option<u64>,
     /// The persistent store; `None` when flags are kept in memory only.
     pub store: Option<StoreSettings>,
     /// How to connect.

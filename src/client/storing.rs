@@ -9,17 +9,23 @@
 //! 4. Kept for ever: a flag is read, with all that it rests on, when it is first asked for, and never again. The caller
 //!    waits for it, unless a source delivers flags: then it is looked for in the background.
 //! 5. Not kept: each evaluation reads its flag, with all that it rests on, on the caller's thread. While the store is
-//!    down, or is still to be written to, the last known flags are served.
+//!    down, or is still to be written to, the last known flags are served: no caller waits for a store that failed until
+//!    the thread has found it well again.
 //! 6. Before a source has delivered anything, a store that was ever filled is answered from. In daemon mode (there is no
 //!    source) the store is never written to, and it need not have been marked as filled.
 //! 7. What could not be written is kept, one text an item, and written when the store answers again.
-//! 8. One log line when the store fails, one when it answers again. No lock is held while the store is asked.
+//! 8. One log line when the store fails, one when it answers again, one for each malformed text, however often it is
+//!    read. No lock is held while the store is asked.
 
+use std::hash::BuildHasher;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 
 use super::{Client, Live};
 use crate::events::log::{Level, Log};
@@ -28,6 +34,8 @@ use crate::store::{Applied, Change, Original, PersistentStore, Snapshot, StoreEr
 
 /// How long a store that failed is left alone.
 const RECOVERY: Duration = Duration::from_millis(500);
+/// How many malformed texts are known to have been told.
+const MOST_TOLD: usize = 10_000;
 /// Compiling the deepest data takes less; see `source`.
 const STACK: usize = 2 * 1024 * 1024;
 
@@ -91,7 +99,8 @@ struct State {
     /// When the store may be asked again after a failure.
     retry_at: Option<Instant>,
     refresh_at: Option<Instant>,
-    changes: Vec<StoreStatus>,
+    /// Hashes of what was told of malformed texts.
+    told: HashSet<u64, FixedState>,
 }
 
 #[derive(Default)]
@@ -152,7 +161,7 @@ impl Storage {
                 refresh_needed: false,
                 retry_at: None,
                 refresh_at: Some(Instant::now()),
-                changes: Vec::new(),
+                told: HashSet::default(),
             }),
             changed: Condvar::new(),
             behind: AtomicBool::new(false),
@@ -275,7 +284,10 @@ impl Storage {
             };
             if result.is_ok() {
                 writes.whole = None;
-                self.state().refresh_needed = false;
+                let mut state = self.state();
+                if std::mem::take(&mut state.refresh_needed) {
+                    self.tell_listeners(&state);
+                }
             }
         }
         if result.is_ok() {
@@ -479,11 +491,9 @@ impl Storage {
             return false;
         }
         let state = self.state();
-        if state.stopping {
-            return true;
-        }
-        // Without data there is nothing else to answer from, but a store that has just failed is left alone.
-        state.retry_at.is_none_or(|at| at <= Instant::now())
+        // Without the thread nobody else finds out whether it is well again.
+        let is_looked_after = state.running && !state.stopping;
+        state.available || !is_looked_after && state.retry_at.is_none_or(|at| at <= Instant::now())
     }
 
     fn publish(&self, next: impl FnOnce(&Snapshot) -> Option<Snapshot>) {
@@ -494,7 +504,15 @@ impl Storage {
 
     fn tell(&self, found: &mut Found) {
         for remark in std::mem::take(&mut found.remarks) {
-            self.log.log(Level::Warning, remark);
+            let mut state = self.state();
+            if state.told.len() >= MOST_TOLD {
+                state.told.clear();
+            }
+            let is_new = state.told.insert(FixedState::default().hash_one(&remark));
+            drop(state);
+            if is_new {
+                self.log.log(Level::Warning, remark);
+            }
         }
     }
 
@@ -506,7 +524,7 @@ impl Storage {
             return;
         }
         state.available = false;
-        state.note();
+        self.tell_listeners(&state);
         drop(state);
         let reason = error.map_or_else(|| "it does not answer".to_owned(), ToString::to_string);
         self.log.log(
@@ -538,7 +556,7 @@ impl Storage {
         }
         state.available = true;
         state.refresh_needed = empty && state.writes.whole.is_none();
-        state.note();
+        self.tell_listeners(&state);
         let refresh = state.refresh_needed;
         drop(state);
         self.log.log(
@@ -552,16 +570,17 @@ impl Storage {
 
     /// How the store is doing.
     pub fn status(&self) -> StoreStatus {
-        let state = self.state();
-        StoreStatus {
-            available: state.available,
-            refresh_needed: state.refresh_needed,
-        }
+        self.state().status()
     }
 
-    /// The changes of the status since the last call.
-    pub fn take_changes(&self) -> Vec<StoreStatus> {
-        std::mem::take(&mut self.state().changes)
+    /// Has listeners hear of the new status, under the lock, so that they hear of states in their order.
+    fn tell_listeners(&self, state: &State) {
+        if let Some(client) = self.client.upgrade() {
+            let live = client.live.load();
+            if live.generation == self.generation {
+                live.runtime.notices().store(state.status());
+            }
+        }
     }
 
     /// Asks the thread to end and waits for it, at most until then; tells whether it has ended.
@@ -606,12 +625,10 @@ impl Storage {
 }
 
 impl State {
-    fn note(&mut self) {
-        if self.changes.len() < 1_000 {
-            self.changes.push(StoreStatus {
-                available: self.available,
-                refresh_needed: self.refresh_needed,
-            });
+    fn status(&self) -> StoreStatus {
+        StoreStatus {
+            available: self.available,
+            refresh_needed: self.refresh_needed,
         }
     }
 }

@@ -2,16 +2,17 @@
 //! are worth is the client's question; the thread and the listeners are `ldclient._big_segments`'.
 //!
 //! A store in Python is called on the thread that evaluates. Whatever it raises is its failure: an evaluation goes on. So
-//! is asking its own client for what makes the client ask it again, without end: the stack of the thread has one.
+//! is asking its own client without end (`depth`).
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRecursionError};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
 use super::convert::type_name;
+use super::depth::Depth;
 use super::redis_stores::PyRedisBigSegments;
 use crate::client::{BigSegmentStoreStatus, Client, Watcher};
 use crate::evaluation::Membership;
@@ -19,21 +20,16 @@ use crate::store::{BigSegmentStore, StoreError};
 
 /// How many characters of an error are told at most.
 const LONGEST: usize = 300;
-/// How many times over a store may be asked by what it asks itself.
-const DEEPEST: u32 = 8;
 
 /// The store that `BigSegmentsConfig` holds.
 pub fn store(object: &Bound<'_, PyAny>) -> PyResult<Box<dyn BigSegmentStore>> {
     if let Some(native) = native(object) {
         return Ok(native);
     }
-    let depth = object
-        .py()
-        .import("ldclient._big_segments")?
-        .getattr("depth")?;
+    let depth = Depth::new(object.py())?;
     Ok(Box::new(PythonStore {
         store: object.clone().unbind(),
-        depth: depth.unbind(),
+        depth,
         stopped: AtomicBool::new(false),
     }))
 }
@@ -58,8 +54,7 @@ pub fn watcher(provider: &Bound<'_, PyAny>) -> Box<dyn Watcher> {
 /// An `ldclient.interfaces.BigSegmentStore`, or whatever has its methods.
 struct PythonStore {
     store: Py<PyAny>,
-    /// How many calls of a store this context of Python is in: a thread, or a green thread.
-    depth: Py<PyAny>,
+    depth: Depth,
     stopped: AtomicBool,
 }
 
@@ -71,17 +66,8 @@ impl PythonStore {
         method: &str,
         arguments: Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let depth = self.depth.bind(py);
-        let deep: u32 = depth.call_method0("get")?.extract()?;
-        if deep >= DEEPEST {
-            return Err(PyRecursionError::new_err(
-                "it asked its own client without end",
-            ));
-        }
-        let before = depth.call_method1("set", (deep + 1,))?;
-        let answer = self.store.bind(py).call_method1(method, arguments);
-        depth.call_method1("reset", (before,))?;
-        answer
+        self.depth
+            .within(py, || self.store.bind(py).call_method1(method, arguments))
     }
 }
 

@@ -13,6 +13,7 @@ mod client;
 mod context;
 mod convert;
 mod delivery;
+mod depth;
 mod detail;
 mod event_processor;
 mod flags_state;

@@ -8,13 +8,20 @@ use pyo3::prelude::*;
 
 use super::client::PyClient;
 use crate::client::{Client, notices};
-use crate::source::{State, Status};
+use crate::source::{ErrorInfo, ErrorKind, State, Status};
 use crate::store::{Change, DataKind};
 
 /// (kind, HTTP status, seconds since 1970, message)
 type ErrorTuple = (&'static str, u16, f64, String);
+/// The same, from Python.
+type GivenError = (String, u16, f64, String);
 /// (state, since when in seconds since 1970, the last error)
 type StatusTuple = (&'static str, f64, Option<ErrorTuple>);
+
+/// (available, whether it has to be filled again)
+type StoreTuple = (bool, bool);
+/// Keys of flags, states of the source, states of the store, and whether that is the end.
+type Waiting = (Vec<String>, Vec<StatusTuple>, Vec<StoreTuple>, bool);
 
 /// No thread may be in a native wait for long when the interpreter ends.
 const LONGEST_WAIT: f64 = 1.0;
@@ -46,18 +53,35 @@ fn status_tuple(status: Status) -> StatusTuple {
     (status.state.as_str(), seconds(status.since_ms), error)
 }
 
-/// Everything that waits for this client's listeners: keys of flags, states of the source, and whether that is the end.
-/// A forked process that has not asked the client anything yet has nothing of it.
-fn take(client: &Client) -> (Vec<String>, Vec<StatusTuple>, bool) {
+/// Takes in what a data source of the application's own tells of itself.
+fn source_says(client: &Client, state: &str, error: Option<GivenError>) -> PyResult<()> {
+    let state = State::named(state)
+        .ok_or_else(|| PyValueError::new_err(format!("there is no state {state:?}")))?;
+    let error = error.map(|(kind, status, time, message)| ErrorInfo {
+        kind: ErrorKind::named(&kind),
+        status,
+        #[allow(clippy::cast_possible_truncation, reason = "it saturates")]
+        time_ms: (time * 1_000.0) as i64,
+        message,
+    });
+    client.source_says(state, error);
+    Ok(())
+}
+
+/// Everything that waits for this client's listeners. A forked process that has not asked the client anything yet has nothing
+/// of it.
+fn take(client: &Client) -> Waiting {
     let Some(live) = client.live_here() else {
-        return (Vec::new(), Vec::new(), false);
+        return (Vec::new(), Vec::new(), Vec::new(), false);
     };
     // Asked first: what is taken afterwards is all there will be.
     let ended = live.runtime.status().state == State::Off;
     let taken = live.runtime.notices().take();
     let statuses = taken.statuses.into_iter().map(status_tuple).collect();
     let flags = taken.flags.iter().map(|key| String::from(&**key)).collect();
-    (flags, statuses, ended)
+    let stores = taken.stores.iter();
+    let stores = stores.map(|status| (status.available, status.refresh_needed));
+    (flags, statuses, stores.collect(), ended)
 }
 
 /// Reads a change: of everything without a kind, else of one item.
@@ -87,13 +111,20 @@ fn seconds(ms: i64) -> f64 {
     ms as f64 / 1_000.0
 }
 
-/// Starts the thread of listeners in a process that inherited them.
+/// Starts the thread of listeners in a process that inherited them, and the data source that the application brought.
 #[cold]
 pub fn attend(py: Python<'_>, client: &Client) {
-    if client.live().runtime.notices().attend() {
+    if !client.live().runtime.notices().attend() {
+        return;
+    }
+    drop(
+        py.import("ldclient.tracking")
+            .and_then(|tracking| tracking.call_method0("start")),
+    );
+    if let Some(number) = client.settings().own_source {
         drop(
-            py.import("ldclient.tracking")
-                .and_then(|tracking| tracking.call_method0("start")),
+            py.import("ldclient._sources")
+                .and_then(|sources| sources.call_method1("renew", (number,))),
         );
     }
 }
@@ -101,14 +132,21 @@ pub fn attend(py: Python<'_>, client: &Client) {
 #[pymethods]
 impl PyClient {
     /// Says what listeners want to hear of from now on.
-    fn _want_notices(&self, flags: bool, source: bool) -> PyResult<()> {
-        self.client()?.want_notices(flags, source);
+    fn _want_notices(&self, flags: bool, source: bool, store: bool) -> PyResult<()> {
+        self.client()?.want_notices(flags, source, store);
         Ok(())
     }
 
-    /// Everything that waits for listeners: keys of flags that changed, states of the data source, whether that is all.
-    fn _take_notices(&self) -> PyResult<(Vec<String>, Vec<StatusTuple>, bool)> {
+    /// Everything that waits for listeners: keys of flags that changed, states of the data source and of the store,
+    /// whether that is all.
+    fn _take_notices(&self) -> PyResult<Waiting> {
         Ok(take(self.client()?))
+    }
+
+    /// A data source of the application's own tells its state, and an error: (kind, HTTP status, seconds since 1970,
+    /// message).
+    fn _set_source_status(&self, state: &str, error: Option<GivenError>) -> PyResult<()> {
+        source_says(self.client()?, state, error)
     }
 
     /// The status of the data source.

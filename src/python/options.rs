@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyInt};
 
 use super::{big_segments, stores};
 use crate::client::{BigSegments, Settings, diagnostic_platform};
@@ -65,6 +65,7 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
         sdk_key: options.text("sdk_key")?,
         offline,
         plan: None,
+        own_source: None,
         store: None,
         transport,
         events: None,
@@ -75,6 +76,11 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
     }
     settings.transport.check().map_err(PyValueError::new_err)?;
     settings.plan = plan(&options)?;
+    // Only a number is one: True stands for a source that needs nothing of the client.
+    let own_source = options.get("own_source")?;
+    if let Ok(number) = own_source.cast_exact::<PyInt>() {
+        settings.own_source = Some(number.extract()?);
+    }
     settings.store = stores::settings(
         &options.get("store")?,
         !options.flag("own_source")? && options.flag("use_ldd")?,

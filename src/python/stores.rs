@@ -8,6 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::depth::Depth;
 use super::redis_stores::PyRedisStore;
 use crate::client::{Caching, Client, Storage, StoreSettings};
 use crate::store::{DataKind, PersistentStore, StoreError, Texts};
@@ -54,12 +55,16 @@ pub fn dict_of<'py>(py: Python<'py>, texts: &Texts) -> PyResult<Bound<'py, PyDic
 
 /// A store written in Python, behind `ldclient._stores.Bridge`. Only threads of Python's come here: callers, and the one
 /// that was lent.
-struct PyStore(Py<PyAny>);
+struct PyStore {
+    bridge: Py<PyAny>,
+    depth: Depth,
+}
 
 impl PyStore {
     fn ask<R>(&self, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<R>) -> Result<R, StoreError> {
         Python::attach(|py| {
-            ask(self.0.bind(py)).map_err(|error| {
+            let asked = self.depth.within(py, || ask(self.bridge.bind(py)));
+            asked.map_err(|error| {
                 // The text of the error is the store's own, and may hold anything.
                 let name = super::convert::type_name(error.value(py));
                 StoreError(format!("it raised {name}"))
@@ -147,7 +152,10 @@ pub fn settings(option: &Bound<'_, PyAny>, daemon: bool) -> PyResult<Option<Stor
     let lent_thread = native.is_none();
     let store: Arc<dyn PersistentStore> = match (native, get("bridge")?) {
         (Some(native), _) => native.get().store(),
-        (None, Some(bridge)) => Arc::new(PyStore(bridge.unbind())),
+        (None, Some(bridge)) => Arc::new(PyStore {
+            depth: Depth::new(bridge.py())?,
+            bridge: bridge.unbind(),
+        }),
         (None, None) => return Ok(None),
     };
     Ok(Some(StoreSettings {

@@ -14,6 +14,19 @@ pub enum State {
 }
 
 impl State {
+    /// The state that the service calls so.
+    #[must_use]
+    pub fn named(word: &str) -> Option<State> {
+        [
+            State::Initializing,
+            State::Valid,
+            State::Interrupted,
+            State::Off,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == word)
+    }
+
     /// The service's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,6 +55,20 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// What the service calls so; [`ErrorKind::Unknown`] for any other word.
+    #[must_use]
+    pub fn named(word: &str) -> ErrorKind {
+        [
+            ErrorKind::NetworkError,
+            ErrorKind::ErrorResponse,
+            ErrorKind::InvalidData,
+            ErrorKind::StoreError,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .unwrap_or(ErrorKind::Unknown)
+    }
+
     /// The service's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -747,7 +747,8 @@ def test_dynamodb_is_read_as_the_relay_writes_it(monkeypatch: pytest.MonkeyPatch
     assert store.get_membership(hash_of("u")) == {"s.g2": True, "t.g2": False}
 
 
-def test_dynamodb_without_boto3_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("make", [DynamoDB.new_big_segment_store, DynamoDB.new_feature_store])
+def test_dynamodb_without_boto3_says_what_to_install(monkeypatch: pytest.MonkeyPatch, make: Callable[..., Any]) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(NotImplementedError, match="pip install boto3"):
-        DynamoDB.new_big_segment_store("table")
+    with pytest.raises(NotImplementedError, match=r"pip install 'ldclient-rs\[dynamodb\]'"):
+        make("table")

@@ -35,6 +35,14 @@ def test_nothing_is_required_beside_python() -> None:
     assert [line for line in required if "extra ==" not in line] == []
 
 
+def test_the_extras_of_the_reference_are_accepted_and_only_dynamodb_needs_a_package() -> None:
+    extras = set(importlib.metadata.metadata("ldclient-rs").get_all("Provides-Extra") or [])
+    assert {"consul", "dynamodb", "redis", "test-filesource"} <= extras
+    needed = [line for line in importlib.metadata.requires("ldclient-rs") or [] if "extra ==" in line]
+    ours = [line for line in needed if re.search("extra == .(consul|dynamodb|redis|test-filesource)", line)]
+    assert [line.partition(">")[0].strip() for line in ours] == ["boto3"]
+
+
 def test_the_package_under_test_is_the_installed_one_and_not_the_source_tree() -> None:
     assert ROOT / "python" not in Path(ldclient.__file__).resolve().parents
 

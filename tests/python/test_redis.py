@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from heard import Heard
 from ldclient import Config, LDClient
 from ldclient.feature_store import CacheConfig
 from ldclient.feature_store_helpers import CachingStoreWrapper
 from ldclient.integrations import Files, Redis
-from ldclient.interfaces import BigSegmentStore, FeatureStore, FeatureStoreCore
+from ldclient.interfaces import BigSegmentStore, DataStoreStatus, FeatureStore, FeatureStoreCore
 from ldclient.testing.stores import BigSegmentStoreContract, FeatureStoreCoreContract
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 from redis_server import RedisServer, interrupted, running, unused_port
@@ -177,12 +178,38 @@ def test_while_the_server_is_down_the_last_known_flags_are_served_and_it_is_foun
     with daemon(store) as client:
         provider = client.data_store_status_provider
         assert provider.is_monitoring_enabled()
+        heard = Heard()
+        provider.add_listener(heard)
         server.stop()
-        eventually(lambda: not provider.status.available)
+        heard.wait_for(1)
+        assert not provider.status.available
         assert client.variation("f", USER, "default") == "a"
         server.start()
         store.init({FEATURES: {"f": flag(version=2, value="b")}, SEGMENTS: {}})
         eventually(lambda: provider.status.available and bool(client.variation("f", USER, "default") == "b"))
+        assert heard.wait_for(2) == [DataStoreStatus(False, False), DataStoreStatus(True, False)]
+        assert heard.threads == {"ldclient-listeners"}
+
+
+def test_a_server_that_came_back_empty_is_filled_again_and_listeners_hear_so(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "flags.json"
+    file.write_text(json.dumps({"flags": {"f": flag()}}))
+    source = Files.new_data_source(file)
+    store = Redis.new_feature_store(server.url, caching=CacheConfig(0.2))
+    config = Config("sdk-key", feature_store=store, update_processor_class=source, send_events=False)
+    with LDClient(config, start_wait=5) as client:
+        eventually(lambda: server.ask("EXISTS", "launchdarkly:$inited") == "1")
+        heard = Heard()
+        client.data_store_status_provider.add_listener(heard)
+        server.stop()
+        heard.wait_for(1)
+        server.start()
+        down, empty, filled = DataStoreStatus(False, False), DataStoreStatus(True, True), DataStoreStatus(True, False)
+        assert heard.wait_for(3) == [down, empty, filled]
+        assert "f" in server.ask("HKEYS", "launchdarkly:features")
+        assert client.variation("f", USER, "default") == "a"
 
 
 def test_a_server_that_is_down_at_the_start_costs_defaults_and_no_more_time_than_its_time_out(

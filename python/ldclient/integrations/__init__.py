@@ -49,7 +49,7 @@ class Consul:
 
 
 class DynamoDB:
-    """Stores in Amazon DynamoDB. They need the package ``boto3``."""
+    """Stores in Amazon DynamoDB. They need the package ``boto3``: ``pip install 'ldclient-rs[dynamodb]'``."""
 
     @staticmethod
     def new_feature_store(

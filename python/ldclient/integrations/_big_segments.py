@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .. import _ldclient
 from ..interfaces import BigSegmentStore, BigSegmentStoreMetadata
-from . import _redis
+from . import _dynamodb, _redis
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
@@ -50,13 +50,9 @@ class DynamoDBBigSegmentStore(BigSegmentStore):
     """Big segments in a DynamoDB table with the partition key ``namespace`` and the sort key ``key``, both text."""
 
     def __init__(self, table_name: str, prefix: str | None, options: Mapping[str, Any]) -> None:
-        try:
-            import boto3  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        except ImportError as error:
-            raise NotImplementedError("DynamoDB needs boto3: pip install boto3") from error
         self._table_name = table_name
         self._prefix = f"{prefix}:" if prefix else ""
-        self._client: Any = boto3.client("dynamodb", **options)
+        self._client = _dynamodb.client(options)
 
     def get_metadata(self) -> BigSegmentStoreMetadata:
         """Returns when the store was last brought up to date. Raises what ``boto3`` raises."""

@@ -5,12 +5,13 @@ are those of launchdarkly-server-sdk 9.20 and the Relay Proxy. Names and default
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 
 from .. import _ldclient, _values
 from ..feature_store import CacheConfig
 from ..feature_store_helpers import CachingStoreWrapper
 from ..interfaces import DiagnosticDescription, FeatureStoreCore
-from . import _redis
+from . import _dynamodb, _redis
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
@@ -22,12 +23,34 @@ if TYPE_CHECKING:
 
     _AllData = Mapping[VersionedDataKind, Mapping[str, Any]]
 
-__all__ = ["ConsulCore", "DynamoDBCore", "RedisCore", "new_store"]
+__all__ = ["ConsulCore", "DynamoDBCore", "RedisCore", "TextCore", "new_store"]
 
 _BATCH = 25
 
 
-class RedisCore(DiagnosticDescription, FeatureStoreCore):
+class TextCore(DiagnosticDescription, FeatureStoreCore):
+    """A core whose database holds JSON text. A client reads the text itself: what others left there in another form
+    costs only itself, and is told."""
+
+    @abstractmethod
+    def text(self, kind: VersionedDataKind, key: str) -> str | None:
+        """Returns the text of an item, or None."""
+
+    @abstractmethod
+    def texts(self, kind: VersionedDataKind) -> dict[str, str]:
+        """Returns all texts by key."""
+
+    def get_internal(self, kind: VersionedDataKind, key: str) -> Any:
+        """Returns an item, deleted or not, or None."""
+        text = self.text(kind, key)
+        return None if text is None else json.loads(text)
+
+    def get_all_internal(self, kind: VersionedDataKind) -> dict[str, Any]:
+        """Returns all items by key, deleted ones too; those that can be read."""
+        return _readable(self.texts(kind))
+
+
+class RedisCore(TextCore):
     """Flags and segments in Redis. A client asks it natively; its methods are there for those who use it by itself.
     They raise ConnectionError when Redis does not do what it is asked."""
 
@@ -39,14 +62,13 @@ class RedisCore(DiagnosticDescription, FeatureStoreCore):
         texts = {kind.namespace: {key: json.dumps(item) for key, item in of.items()} for kind, of in all_data.items()}
         self._native.init(texts.get("features", {}), texts.get("segments", {}))
 
-    def get_internal(self, kind: VersionedDataKind, key: str) -> Any:
-        """Returns an item, deleted or not, or None."""
-        text = self._native.get(kind.namespace, key)
-        return None if text is None else json.loads(text)
+    def text(self, kind: VersionedDataKind, key: str) -> str | None:
+        """Returns the text of an item, or None."""
+        return self._native.get(kind.namespace, key)
 
-    def get_all_internal(self, kind: VersionedDataKind) -> dict[str, Any]:
-        """Returns all items by key, deleted ones too."""
-        return _readable(self._native.all(kind.namespace))
+    def texts(self, kind: VersionedDataKind) -> dict[str, str]:
+        """Returns all texts by key."""
+        return self._native.all(kind.namespace)
 
     def upsert_internal(self, kind: VersionedDataKind, item: Any) -> Any:
         """Puts an item in unless that version or a newer one is there; returns what is there then."""
@@ -70,19 +92,15 @@ class RedisCore(DiagnosticDescription, FeatureStoreCore):
         return "Redis"
 
 
-class DynamoDBCore(DiagnosticDescription, FeatureStoreCore):
+class DynamoDBCore(TextCore):
     """Flags and segments in a DynamoDB table with the partition key ``namespace`` and the sort key ``key``, both text.
     Methods raise what ``boto3`` raises. Replacing everything is not one step there: items are written first, what is
     left over is deleted then, and the mark comes last."""
 
     def __init__(self, table_name: str, prefix: str | None, options: Mapping[str, Any]) -> None:
-        try:
-            import boto3  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        except ImportError as error:
-            raise NotImplementedError("DynamoDB needs boto3: pip install boto3") from error
         self._table_name = table_name
         self._prefix = f"{prefix}:" if prefix else ""
-        self._client: Any = boto3.client("dynamodb", **options)
+        self._client = _dynamodb.client(options)
 
     def init_internal(self, all_data: _AllData) -> None:
         """Replaces everything."""
@@ -97,14 +115,14 @@ class DynamoDBCore(DiagnosticDescription, FeatureStoreCore):
         for start in range(0, len(requests), _BATCH):
             self._write(requests[start : start + _BATCH])
 
-    def get_internal(self, kind: VersionedDataKind, key: str) -> Any:
-        """Returns an item, deleted or not, or None."""
-        text = self._item(self._namespace(kind), key).get("item", {}).get("S")
-        return None if text is None else json.loads(text)
+    def text(self, kind: VersionedDataKind, key: str) -> str | None:
+        """Returns the text of an item, or None."""
+        text: str | None = self._item(self._namespace(kind), key).get("item", {}).get("S")
+        return text
 
-    def get_all_internal(self, kind: VersionedDataKind) -> dict[str, Any]:
-        """Returns all items by key, deleted ones too."""
-        return _readable({key: text for key, text in self._rows(kind).items() if text is not None})
+    def texts(self, kind: VersionedDataKind) -> dict[str, str]:
+        """Returns all texts by key."""
+        return {key: text for key, text in self._rows(kind).items() if text is not None}
 
     def upsert_internal(self, kind: VersionedDataKind, item: Any) -> Any:
         """Puts an item in unless that version or a newer one is there; returns what is there then."""
@@ -176,7 +194,7 @@ class DynamoDBCore(DiagnosticDescription, FeatureStoreCore):
         raise ConnectionError("DynamoDB did not take all items")
 
 
-class ConsulCore(DiagnosticDescription, FeatureStoreCore):
+class ConsulCore(TextCore):
     """Flags and segments in Consul's key/value store, by its HTTP interface. Methods raise OSError when Consul does not
     do what it is asked. Replacing everything is not one step there, as with DynamoDB."""
 
@@ -209,16 +227,16 @@ class ConsulCore(DiagnosticDescription, FeatureStoreCore):
             self._ask("DELETE", name)
         self._ask("PUT", self._mark, "")
 
-    def get_internal(self, kind: VersionedDataKind, key: str) -> Any:
-        """Returns an item, deleted or not, or None."""
+    def text(self, kind: VersionedDataKind, key: str) -> str | None:
+        """Returns the text of an item, or None."""
         entry = self._entry(self._name(kind, key))
-        return None if entry is None else json.loads(_value(entry))
+        return None if entry is None else _value(entry)
 
-    def get_all_internal(self, kind: VersionedDataKind) -> dict[str, Any]:
-        """Returns all items by key, deleted ones too."""
+    def texts(self, kind: VersionedDataKind) -> dict[str, str]:
+        """Returns all texts by key."""
         folder = self._name(kind, "")
         entries = json.loads(self._ask("GET", folder, recurse="") or "[]")
-        return _readable({entry["Key"][len(folder) :]: _value(entry) for entry in entries if entry["Key"] != folder})
+        return {entry["Key"][len(folder) :]: _value(entry) for entry in entries if entry["Key"] != folder}
 
     def upsert_internal(self, kind: VersionedDataKind, item: Any) -> Any:
         """Puts an item in unless that version or a newer one is there; returns what is there then."""
@@ -299,7 +317,7 @@ def _keys(namespace: str, key: str) -> dict[str, Any]:
 def _value(entry: Mapping[str, Any]) -> str:
     import base64
 
-    return base64.b64decode(entry["Value"] or "").decode()
+    return base64.b64decode(entry["Value"] or "").decode(errors="replace")
 
 
 def _readable(texts: Mapping[str, str]) -> dict[str, Any]:
