@@ -106,6 +106,7 @@ impl Stream<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Failure::from_io(error).into(),
             };
+            self.teller.heard();
             let mut trouble = None;
             let fed = parser.feed(&buffer[..amount], &mut |item| {
                 if trouble.is_none() && !self.teller.is_stopping() {

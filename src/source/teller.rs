@@ -9,7 +9,7 @@ use super::Sink;
 use super::outage::Outage;
 use super::status::{ErrorInfo, ErrorKind, State, Status};
 use super::stop::Stop;
-use crate::events::log::{Level, Log};
+use crate::events::log::{Level, Log, Part};
 use crate::store::Change;
 use crate::transport::Failure;
 use crate::transport::retry::{FailureKind, classify_status};
@@ -206,8 +206,13 @@ impl Teller {
         self.status.update(State::Valid, None, now_ms());
         // Told even where the state stays: the sink may note how fresh the data is.
         self.sink.status(State::Valid, None);
+        let fails = self.outage.is_on();
         if let Some((level, text)) = self.outage.ended(Instant::now()) {
-            self.log(level, text);
+            if fails {
+                self.log.recovered(Part::Flags, text);
+            } else {
+                self.log(level, text);
+            }
         }
     }
 
@@ -218,7 +223,12 @@ impl Teller {
         let (level, text) = self
             .outage
             .failed(Instant::now(), &trouble.reason, delay, person);
-        self.log(level, text);
+        if level == Level::Debug && !self.log.is_news(Part::Flags) {
+            self.log(level, text);
+        } else {
+            let level = if person { Level::Error } else { Level::Warning };
+            self.log.failed(Part::Flags, level, text);
+        }
         self.interrupted(trouble);
     }
 
@@ -235,6 +245,16 @@ impl Teller {
 
     pub(super) fn off(&mut self) {
         self.tell(State::Off, None);
+    }
+
+    /// Bytes arrived, whatever they say: the connection lives.
+    pub(super) fn heard(&self) {
+        self.sink.heard();
+    }
+
+    /// No data will ever come.
+    pub(super) fn gave_up(&self) {
+        self.sink.gave_up();
     }
 
     pub(super) fn environment(&self, header: Option<&str>) {

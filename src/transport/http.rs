@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ureq::config::{AutoHeaderValue, Config, RedirectAuthHeaders};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
@@ -40,7 +41,7 @@ pub struct Http {
 struct Inner {
     /// Only ever set, never waited for.
     agent: OnceLock<Agent>,
-    headers: HeaderMap,
+    headers: ArcSwap<HeaderMap>,
     options: Options,
     closing: Arc<AtomicBool>,
     lookups: Arc<Lookups>,
@@ -112,7 +113,7 @@ impl Http {
         Ok(Self {
             inner: Arc::new(Inner {
                 agent: OnceLock::new(),
-                headers: headers(&options.headers)?,
+                headers: ArcSwap::from_pointee(headers(&options.headers)?),
                 options: options.clone(),
                 closing: Arc::new(AtomicBool::new(false)),
                 lookups,
@@ -226,6 +227,15 @@ impl Http {
         self.inner.lookups.wake();
     }
 
+    /// Sends another SDK key from the next request on. One that cannot be sent changes nothing.
+    pub fn authorize(&self, sdk_key: &str) {
+        if let Ok((name, value)) = header_of("Authorization", sdk_key) {
+            let mut headers = HeaderMap::clone(&self.inner.headers.load());
+            headers.insert(name, value);
+            self.inner.headers.store(Arc::new(headers));
+        }
+    }
+
     /// Whether [`Http::shut_down`] was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -247,7 +257,7 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = target(url).map_err(Failure::Invalid)?;
         let headers = request.headers_mut();
-        headers.clone_from(&self.inner.headers);
+        headers.clone_from(&self.inner.headers.load());
         for (name, value) in extra {
             let (name, value) = header_of(name, value).map_err(Failure::Invalid)?;
             headers.insert(name, value);
@@ -321,6 +331,7 @@ impl Inner {
         let options = &self.options;
         let agent_name = match self
             .headers
+            .load()
             .get(header::USER_AGENT)
             .and_then(|value| value.to_str().ok())
         {

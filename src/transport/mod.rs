@@ -101,6 +101,18 @@ impl Options {
         tls::check(self)
     }
 
+    /// The same for another SDK key.
+    #[must_use]
+    pub fn authorized(&self, sdk_key: &str) -> Options {
+        let mut options = self.clone();
+        for (name, value) in &mut options.headers {
+            if name.eq_ignore_ascii_case("authorization") {
+                sdk_key.clone_into(value);
+            }
+        }
+        options
+    }
+
     /// Says what is wrong with `url` or with the proxy that requests to it would go through.
     ///
     /// # Errors
