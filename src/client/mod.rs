@@ -311,7 +311,7 @@ impl Client {
         if let Some(storage) = runtime.storage() {
             storage.delivered(original, whole);
         }
-        runtime.data_arrived();
+        runtime.data_arrived(self.is_initialized());
     }
 
     /// The next snapshot, from the store of the given generation.
@@ -326,7 +326,7 @@ impl Client {
             next(&live.snapshot).map(|snapshot| (Some(snapshot), live.ready))
         });
         if let (true, Some(runtime)) = (is_all_there_is, replaced) {
-            runtime.data_arrived();
+            runtime.data_arrived(self.is_initialized());
         }
     }
 
@@ -357,7 +357,7 @@ impl Client {
             Some((snapshot, true))
         });
         if let Some(runtime) = replaced {
-            runtime.data_arrived();
+            runtime.data_arrived(self.is_initialized());
         }
     }
 

@@ -363,9 +363,12 @@ impl Runtime {
         self.set_status(State::Valid, None);
     }
 
-    pub(super) fn data_arrived(&self) {
+    /// Something arrived; `enough` says whether the client is initialized now.
+    pub(super) fn data_arrived(&self, enough: bool) {
         self.updates.fetch_add(1, Ordering::Relaxed);
-        self.arrival.data();
+        if enough {
+            self.arrival.data();
+        }
     }
 
     fn heard(&self) {
@@ -402,7 +405,7 @@ impl Runtime {
             error: status.error,
             environment_id: self.environment_id().map(|id| String::clone(&id)),
             data_age: age(&self.last_data_ms),
-            contact_age: age(&self.last_contact_ms),
+            contact_age: self.source.get().and_then(|_| age(&self.last_contact_ms)),
             updates: self.updates.load(Ordering::Relaxed),
             reconnects: self
                 .connections
