@@ -144,6 +144,16 @@ class SharedClient:
                 self._key = ""
         self._apply(before)
 
+    def note_rotation(self, client: Any, key: str) -> None:
+        """Keeps the inputs true to a client whose key was rotated, if it is the one that serves."""
+        with self._lock():
+            if self._serving is not client:
+                return
+            if self._key:
+                self._key = key
+            elif self._config is not None:
+                self._config = self._config._with_sdk_key(key)
+
     def install(self, client: Any) -> None:
         """Serves this client from now on, or none with None; what served before is closed in the background."""
         with self._lock():

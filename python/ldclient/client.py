@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from _weakref import ref
+
 from . import _exit, _ldclient, _uwsgi, _values, logs
 from ._ldclient import FlushResult
 from .config import Config
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
         FlagTracker,
     )
     from .migrations import OpTracker, Stage
+    from .stats import Readiness, Stats
     from .tracking import Notifier
 
 __all__ = ["Config", "Context", "EvaluationDetail", "FeatureFlagsState", "FlushResult", "LDClient"]
@@ -89,6 +93,7 @@ class LDClient(_ldclient.Client):
 
             self._told = _event_processor.attach(self, config)
             options["send_events"] = False
+        _warn_of_a_twin(self)
         self._big_segments = _big_segments(self, options["big_segments"])
         attach = None if config.offline else getattr(config.update_processor_class, "_attach", None)
         if options["own_source"] and not (config.offline or attach):
@@ -96,7 +101,6 @@ class LDClient(_ldclient.Client):
 
             self._source = OwnSource(config, self)
             options["own_source"] = self._source.number
-        self._hooks: list[Registered] = []
         wait = 0.0 if config.offline or options["own_source"] else start_wait
         if config._hooks or config._plugins:
             self._open_with_hooks(options, wait)
@@ -121,11 +125,45 @@ class LDClient(_ldclient.Client):
             if isinstance(self._config.feature_store, InMemoryFeatureStore):
                 follow(self._config.feature_store, self)
 
+    async def wait_for_initialization_async(self, timeout: float) -> bool:
+        """Does what ``wait_for_initialization`` does without blocking the event loop: of asyncio, or of trio.
+
+        :param timeout: seconds to wait at most
+        :return: whether the client has flags, or needs none
+
+        Returns early when flags will never come: the client was closed, or its files cannot be read and are not watched.
+        No thread waits meanwhile. The task can be cancelled; that loses nothing.
+        """
+        from . import _awaiting
+
+        return await _awaiting.flags(self, timeout)
+
+    def rotate_sdk_key(self, sdk_key: str) -> None:
+        """Goes on with another SDK key of the same environment, or at once with the same key, where it works again.
+
+        :param sdk_key: the key. One with characters that no key has is discarded with a warning; nothing changes then
+
+        Returns at once. The flags that are known go on being served while the data is asked for with the new key; events
+        that wait, and all later ones, are sent with it. A key that the service refuses is an error line in the log and
+        the ``last_error`` of ``stats()``; the known flags stay. Forked children go on with the new key, too.
+        """
+        checked = _values.sdk_key(sdk_key)
+        if not checked:
+            return
+        from . import _state
+
+        self._config = self._config._with_sdk_key(checked)
+        _state.note_rotation(self, checked)
+        self._rotate(checked)
+
     def close(self, timeout: float = 2.0) -> None:
         """Delivers what waits, stops all threads and closes all connections, within so many seconds.
 
-        A data source, an event processor and a feature store of the application's own are stopped and closed, too. More
-        calls do nothing.
+        :param timeout: seconds after which what has not been delivered is dropped, which ``stats()`` counts as closed
+
+        A data source, an event processor and a feature store of the application's own are stopped and closed, too, in
+        the time that they take. More calls do nothing. A KeyboardInterrupt ends the wait, not the delivery. Evaluations
+        go on being answered from the flags that are known.
         """
         if self._told is not None:
             self._told.stop(timeout)
@@ -165,11 +203,33 @@ class LDClient(_ldclient.Client):
         _deprecated("get_flag")
         return self.variation(key, context, default)
 
-    def stats(self) -> dict[str, Any]:
-        """Returns how the client is doing: see the README for the members.
+    def readiness(self, max_age: float | None = None) -> Readiness:
+        """Returns whether evaluations mean something at this moment. Never waits; made for health checks.
 
-        ``replacement`` is None, or the state of the client that takes this one's place once it has flags.
+        :param max_age: seconds without a sign of life of the data source after which flags count as stale. The service
+            gives one every few minutes on a quiet stream, so less than 300 makes sense for polling only. Default: flags
+            are as fresh as the state of the data source says
+
+        - ``"fresh"``: the flags are those that the data source has. Offline clients are always fresh.
+        - ``"stale"``: there are flags, but the data source is interrupted, silent, closed, or not yet heard in this
+          process. The last known flags are served.
+        - ``"missing"``: there are no flags, so evaluations return their defaults.
+
+        A probe of readiness is best content with ``!= "missing"``: an application with the last known flags can work.
         """
+        stats = super().stats()
+        if stats["offline"]:
+            return "fresh"
+        if not stats["initialized"]:
+            return "missing"
+        # Nothing feeds a client of a store that somebody else fills.
+        valid = "INITIALIZING" if self._config.use_ldd else "VALID"
+        age = stats["contact_age_seconds"]
+        is_old = max_age is not None and age is not None and age > max_age
+        return "stale" if is_old or stats["state"] not in ("VALID", valid) else "fresh"
+
+    def stats(self) -> Stats:
+        """Returns how the client is doing in this process; :class:`ldclient.stats.Stats` tells what the members mean."""
         stats = super().stats()
         replacement = self._replacement
         stats["replacement"] = None if replacement is None else replacement.stats()["state"]
@@ -290,6 +350,13 @@ class LDClient(_ldclient.Client):
             self.wait_for_initialization(seconds)
             self._log_start()
 
+    def _is_open(self) -> bool:
+        try:
+            return not self.is_closed()
+        except RuntimeError:
+            # It failed to start.
+            return False
+
     def _has_data(self) -> bool:
         """Tells whether evaluations mean something: the flags are there, or nothing will ever be asked."""
         return self.is_offline() or self.is_initialized()
@@ -339,6 +406,26 @@ def _read_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple
     return Config() if config is None else config, max(start_wait, 0.0)
 
 
+def _warn_of_a_twin(client: LDClient) -> None:
+    """Logs a warning, once a process, when another open client has the same key and options."""
+    global _told_of_twins
+    pid, config = os.getpid(), client._config
+    others = [(maker, other) for maker, other in _made if other() is not None]
+    _made[:] = [*others, (pid, ref(client))]
+    if config.offline or _told_of_twins == pid:
+        return
+    for maker, other in others:
+        twin = other()
+        # One that was inherited sleeps until it is asked something.
+        if maker == pid and twin is not None and twin._config == config and twin._is_open():
+            _told_of_twins = pid
+            logs.logger().warning(
+                "There is another open client of the same SDK key and configuration. Each has its own connection, "
+                "threads and copy of the flags: make one and share it, for example by ldclient.get()."
+            )
+            return
+
+
 def _big_segments(client: LDClient, options: Any) -> BigSegmentStoreStatusProvider | None:
     """Makes the status provider of a client that has a store; imported only then."""
     if options is None:
@@ -356,6 +443,10 @@ def _deprecated(name: str) -> None:
 
 
 _OLD_ORDER = ("sdk_key", "config", "start_wait")
+
+# Clients that somebody holds, with the process that made each, and the process that was told of two equal ones.
+_made: list[tuple[int, ref[LDClient]]] = []
+_told_of_twins = 0
 
 # `ldclient.client` is this module, and in programs of 2.x and 3.x the shared client. `ldclient.client.LDClient` must
 # resolve either way.

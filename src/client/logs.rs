@@ -1,11 +1,12 @@
 //! What native threads have to say, kept until Python's side takes it: they never call a log handler themselves.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::events::log::{Level, Log};
+use super::outages;
+use crate::events::log::{Level, Log, Part};
 
 /// How many records wait at most; older ones go first.
 const CAPACITY: usize = 1_000;
@@ -24,12 +25,27 @@ pub struct Record {
 /// The lines that wait.
 #[derive(Default)]
 pub struct LogQueue {
+    /// Tells this client's outages from those of others.
+    client: usize,
     records: Mutex<VecDeque<Record>>,
     waiting: AtomicBool,
     lost: AtomicU64,
 }
 
 impl LogQueue {
+    pub(super) fn new() -> LogQueue {
+        static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+        LogQueue {
+            client: CLIENTS.fetch_add(1, Ordering::Relaxed),
+            ..LogQueue::default()
+        }
+    }
+
+    /// The client is left: its outages are over.
+    pub(super) fn leave(&self) {
+        outages::left(self.client);
+    }
+
     /// Whether there is anything to take.
     #[inline]
     pub fn is_waiting(&self) -> bool {
@@ -74,5 +90,19 @@ impl Log for LogQueue {
             message,
         });
         self.waiting.store(true, Ordering::Relaxed);
+    }
+
+    fn failed(&self, part: Part, level: Level, message: String) {
+        let level = outages::failed((self.client, part), level);
+        self.log(level, message);
+    }
+
+    fn is_news(&self, part: Part) -> bool {
+        outages::is_news((self.client, part))
+    }
+
+    fn recovered(&self, part: Part, message: String) {
+        let level = outages::recovered((self.client, part));
+        self.log(level, message);
     }
 }

@@ -9,27 +9,33 @@
 //! 5. After any call into Python `live` is asked again: Python may have forked. No lock is held across such a call.
 
 mod answer;
+mod arrival;
 mod big_segments;
+mod ending;
 pub mod fork;
 mod logs;
 mod memberships;
 pub mod notices;
+mod outages;
 mod rest;
 mod runtime;
 mod settings;
 mod state;
 mod storing;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 pub use answer::{Answer, Question, Wanted};
+pub use arrival::Signal;
 pub use big_segments::{BigSegmentStoreStatus, BigSegments, Watcher};
+pub use ending::Ending;
 pub use logs::Record;
 pub use runtime::{Runtime, Stats};
 pub use settings::{Settings, diagnostic_platform};
@@ -39,6 +45,7 @@ pub use storing::{Caching, Storage, StoreSettings, StoreStatus};
 use crate::events::log::Level;
 use crate::source::{ErrorInfo, State};
 use crate::store::{Applied, Change, Snapshot, Touched, affected_flags};
+use crate::transport::Options;
 
 use notices::{Notices, Wanted as WantedNotices};
 
@@ -46,6 +53,8 @@ use notices::{Notices, Wanted as WantedNotices};
 pub struct Client {
     live: ArcSwap<Live>,
     settings: Settings,
+    /// The SDK key that took the place of the settings' one. It outlives forks.
+    rotated: ArcSwapOption<String>,
     closed: AtomicBool,
     wanted: Arc<WantedNotices>,
     this: Weak<Client>,
@@ -85,6 +94,7 @@ impl Client {
                 runtime: Arc::new(Runtime::new(generation, notices)),
             }),
             settings,
+            rotated: ArcSwapOption::empty(),
             closed: AtomicBool::new(false),
             wanted,
             this: this.clone(),
@@ -93,7 +103,12 @@ impl Client {
             .live
             .load()
             .runtime
-            .start(&client.settings, &client.this, false);
+            .start(
+                &client.settings,
+                &client.settings.transport,
+                &client.this,
+                false,
+            );
         client
     }
 
@@ -134,7 +149,8 @@ impl Client {
         self.live.compare_and_swap(inherited, Arc::new(renewed));
         let live = self.live.load();
         if !closed {
-            live.runtime.start(&self.settings, &self.this, live.ready);
+            live.runtime
+                .start(&self.settings, &self.transport(), &self.this, live.ready);
         }
         live
     }
@@ -170,7 +186,7 @@ impl Client {
         self.settings.offline || live.ready || daemon && live.snapshot.initialized()
     }
 
-    /// Waits until it is initialized, at most so long; tells whether it is.
+    /// Waits until it is initialized or never will be, at most so long; tells whether it is.
     #[must_use]
     pub fn wait_for_initialization(&self, timeout: Duration) -> bool {
         self.is_initialized() || {
@@ -178,6 +194,35 @@ impl Client {
             runtime.wait_for_data(timeout);
             self.is_initialized()
         }
+    }
+
+    /// The SDK key that is in use. Never shown.
+    fn sdk_key(&self) -> Arc<String> {
+        self.rotated
+            .load_full()
+            .unwrap_or_else(|| Arc::new(self.settings.sdk_key.clone()))
+    }
+
+    /// How to connect, with the SDK key that is in use.
+    fn transport(&self) -> Cow<'_, Options> {
+        match self.rotated.load_full() {
+            Some(key) => Cow::Owned(self.settings.transport.authorized(&key)),
+            None => Cow::Borrowed(&self.settings.transport),
+        }
+    }
+
+    /// Goes on with another SDK key of the same environment, or the same one that may work again: asks for all data at
+    /// once, and sends later events with it. What is known goes on being served. Does not wait.
+    pub fn rotate(&self, sdk_key: &str) {
+        self.rotated.store(Some(Arc::new(sdk_key.to_owned())));
+        let live = self.live();
+        if self.is_closed() || self.settings.offline {
+            return;
+        }
+        if let Some(events) = live.runtime.events() {
+            events.authorize(sdk_key);
+        }
+        self.deliver_again(live.generation);
     }
 
     /// Whether `close` was called.
@@ -188,11 +233,19 @@ impl Client {
 
     /// Sends what waits and stops the threads. Returns when that is done, at the latest after the deadline; tells
     /// whether it was done in time. More calls, from any thread, do no harm.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "there is nothing more to do either way"
+    )]
     pub fn close(&self, deadline: Duration) -> bool {
-        let end = Instant::now() + deadline;
+        self.begin_close(deadline).wait_for_end()
+    }
+
+    /// Begins that, for those who wait in slices.
+    #[must_use]
+    pub fn begin_close(&self, deadline: Duration) -> Ending {
         self.closed.store(true, Ordering::Release);
-        let runtime = self.live().runtime.clone();
-        runtime.stop(end)
+        Ending::begin(vec![self.live().runtime.clone()], deadline)
     }
 
     /// For a client that nobody holds any more: receives no more flags, sends what waits, and ends the threads, all
@@ -208,10 +261,11 @@ impl Client {
     /// asks for. Empty without an SDK key.
     #[must_use]
     pub fn secure_mode_hash(&self, fully_qualified_key: &str) -> String {
-        if self.settings.sdk_key.is_empty() {
+        let key = self.sdk_key();
+        if key.is_empty() {
             return String::new();
         }
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.settings.sdk_key.as_bytes()) else {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else {
             return String::new();
         };
         mac.update(fully_qualified_key.as_bytes());
@@ -262,7 +316,7 @@ impl Client {
         if let Some(storage) = runtime.storage() {
             storage.delivered(original, whole);
         }
-        runtime.data_arrived();
+        runtime.data_arrived(self.is_initialized());
     }
 
     /// The next snapshot, from the store of the given generation.
@@ -277,7 +331,7 @@ impl Client {
             next(&live.snapshot).map(|snapshot| (Some(snapshot), live.ready))
         });
         if let (true, Some(runtime)) = (is_all_there_is, replaced) {
-            runtime.data_arrived();
+            runtime.data_arrived(self.is_initialized());
         }
     }
 
@@ -311,7 +365,7 @@ impl Client {
             if runtime.status().state == State::Initializing {
                 runtime.data_is_good();
             }
-            runtime.data_arrived();
+            runtime.data_arrived(self.is_initialized());
         }
     }
 
@@ -364,7 +418,8 @@ impl Client {
     fn deliver_again(&self, generation: u64) {
         let live = self.live.load();
         if live.generation == generation {
-            live.runtime.deliver_again(&self.settings, &self.this);
+            live.runtime
+                .deliver_again(&self.settings, &self.transport(), &self.this);
         }
     }
 

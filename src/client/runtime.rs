@@ -1,12 +1,14 @@
 //! What a client has in one process: the source's thread, the events' thread, and what they tell.
 //! After a fork the child makes a new one and never touches or drops the inherited one.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 
+use super::arrival::{Arrival, Signal};
 use super::big_segments::Memory;
 use super::logs::{LogQueue, Record};
 use super::notices::Notices;
@@ -16,7 +18,7 @@ use crate::events::log::{Level, Log};
 use crate::events::{Events, Ledger, SystemClock};
 use crate::source::{ErrorInfo, Sink, Source, State, Status};
 use crate::store::Change;
-use crate::transport::{Http, lookups_running};
+use crate::transport::{self, Http, lookups_running};
 
 /// Threads, counters and logs of a client in one process.
 pub struct Runtime {
@@ -37,11 +39,14 @@ pub struct Runtime {
     notices: Notices,
     status: Mutex<Status>,
     environment_id: ArcSwapOption<String>,
-    has_data: Mutex<bool>,
-    data: Condvar,
+    arrival: Arrival,
+    /// Whether it was told to end, so that nothing is started any more.
+    left: AtomicBool,
     last_data_ms: AtomicI64,
+    last_contact_ms: AtomicI64,
     updates: AtomicU64,
-    reconnects: AtomicU64,
+    connections: AtomicU64,
+    failed_connections: AtomicU64,
 }
 
 /// How a client is doing.
@@ -57,10 +62,14 @@ pub struct Stats {
     pub environment_id: Option<String>,
     /// How long ago data last arrived or was confirmed.
     pub data_age: Option<Duration>,
+    /// How long ago the source last gave a sign of life: bytes on the stream, an answer to a poll, a look at files.
+    pub contact_age: Option<Duration>,
     /// How many changes arrived in this process.
     pub updates: u64,
-    /// How many attempts to connect failed in this process.
+    /// How many streams were opened in this process after the first one.
     pub reconnects: u64,
+    /// How many attempts to open a stream failed in this process.
+    pub failed_connections: u64,
     /// How many flags and segments are known.
     pub size: (usize, usize),
     /// The number of this process in its line of forks.
@@ -92,34 +101,48 @@ impl Runtime {
             turn: AtomicU64::new(0),
             storage: OnceLock::new(),
             publishing: Mutex::new(()),
-            logs: Arc::new(LogQueue::default()),
+            logs: Arc::new(LogQueue::new()),
             big_segments: Memory::default(),
             notices,
             status: Mutex::new(Status::new(now_ms())),
             environment_id: ArcSwapOption::empty(),
-            has_data: Mutex::new(false),
-            data: Condvar::new(),
+            arrival: Arrival::default(),
+            left: AtomicBool::new(false),
             last_data_ms: AtomicI64::new(0),
+            last_contact_ms: AtomicI64::new(0),
             updates: AtomicU64::new(0),
-            reconnects: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            failed_connections: AtomicU64::new(0),
         }
     }
 
     /// Starts the threads; only the first call does, and others wait until it has. What cannot be started is logged:
     /// evaluation goes on without.
-    pub(super) fn start(&self, settings: &Settings, client: &Weak<Client>, ready: bool) {
+    pub(super) fn start(
+        &self,
+        settings: &Settings,
+        transport: &transport::Options,
+        client: &Weak<Client>,
+        ready: bool,
+    ) {
         if !settings.offline {
             self.started
-                .call_once_force(|_| self.start_threads(settings, client, ready));
+                .call_once_force(|_| self.start_threads(settings, transport, client, ready));
         }
     }
 
-    fn start_threads(&self, settings: &Settings, client: &Weak<Client>, ready: bool) {
+    fn start_threads(
+        &self,
+        settings: &Settings,
+        transport: &transport::Options,
+        client: &Weak<Client>,
+        ready: bool,
+    ) {
         if settings.big_segments.is_some() {
             self.big_segments.wants_watch();
         }
         let log: Arc<dyn Log> = self.logs.clone();
-        let http = |what: &str| match Http::new(&settings.transport) {
+        let http = |what: &str| match Http::new(transport) {
             Ok(http) => Some(http),
             Err(error) => {
                 log.log(Level::Error, format!("{what} will not work: {error}"));
@@ -151,17 +174,23 @@ impl Runtime {
             }
             let _ = self.storage.set(storage);
         }
-        if let Some(source) = self.new_source(settings, client, 0) {
+        if let Some(source) = self.new_source(settings, transport, client, 0) {
             let _ = self.source.set(source);
         }
     }
 
     /// Starts a source; `turn` tells it from those before it.
-    fn new_source(&self, settings: &Settings, client: &Weak<Client>, turn: u64) -> Option<Source> {
+    fn new_source(
+        &self,
+        settings: &Settings,
+        transport: &transport::Options,
+        client: &Weak<Client>,
+        turn: u64,
+    ) -> Option<Source> {
         let plan = settings.plan.as_ref()?;
         let log: Arc<dyn Log> = self.logs.clone();
         // The source and the events each have an agent of their own: stopping one must not cut off the other.
-        let http = match plan.uri().map(|_| Http::new(&settings.transport)) {
+        let http = match plan.uri().map(|_| Http::new(transport)) {
             Some(Err(error)) => {
                 log.log(
                     Level::Error,
@@ -187,15 +216,24 @@ impl Runtime {
             .ok()
     }
 
-    /// Starts the source anew, so that it delivers all data once more.
-    pub(super) fn deliver_again(&self, settings: &Settings, client: &Weak<Client>) {
+    /// Starts the source anew, so that it delivers all data once more. Does not wait for the one before it, which is not
+    /// heard any more; what is known goes on being served.
+    pub(super) fn deliver_again(
+        &self,
+        settings: &Settings,
+        transport: &transport::Options,
+        client: &Weak<Client>,
+    ) {
         let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.left.load(Ordering::Acquire) {
+            return;
+        }
         let Some(current) = later.as_ref().or(self.source.get()) else {
             return;
         };
         let turn = self.turn.fetch_add(1, Ordering::AcqRel) + 1;
-        current.stop(Duration::from_millis(100));
-        *later = self.new_source(settings, client, turn);
+        current.stop(Duration::ZERO);
+        *later = self.new_source(settings, transport, client, turn);
     }
 
     /// Where evaluations are counted; `None` when there are no events.
@@ -258,65 +296,83 @@ impl Runtime {
 
     /// Ends the threads without waiting for them; what waits is sent.
     pub(super) fn leave(&self) {
+        // A start on another thread comes first; one that comes later starts nothing.
         self.started.call_once_force(|_| ());
+        self.left.store(true, Ordering::Release);
         let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
         for source in self.source.get().into_iter().chain(later.as_ref()) {
             source.stop(Duration::ZERO);
         }
+        drop(later);
         if let Some(storage) = self.storage.get() {
             storage.stop(Instant::now());
         }
         self.events.get().into_iter().for_each(Events::leave);
+        self.logs.leave();
+        self.arrival.over();
         self.set_status(State::Off, None);
     }
 
     /// Whether nothing of it runs or waits any more, after it was left.
     pub fn has_left(&self) -> bool {
-        let source = self.source.get().is_none_or(|s| s.stop(Duration::ZERO));
-        let stored = self
-            .storage
-            .get()
-            .is_none_or(|storage| storage.stop(Instant::now()));
-        source && stored && self.events.get().is_none_or(Events::has_ended)
+        self.has_left_by(Instant::now())
     }
 
-    /// Sends what waits and ends the threads, until the given moment; tells whether that was done in time.
+    /// The same, waited for until the given moment.
+    pub(super) fn has_left_by(&self, until: Instant) -> bool {
+        let left = || until.saturating_duration_since(Instant::now());
+        // The events are the last to end, as a rule; a thread that has ended is joined.
+        let events = self.events.get().is_none_or(|e| e.has_ended_by(left()));
+        let stored = self.storage.get().is_none_or(|s| s.stop(until));
+        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.source.get().into_iter().chain(later.as_ref());
+        sources.all(|source| source.stop(left())) && events && stored
+    }
+
+    /// Ends the threads, cutting off whatever they do; what waits is dropped. Returns at the given moment at the latest;
+    /// tells whether that was done in time.
     pub fn stop(&self, end: Instant) -> bool {
-        // A start on another thread comes first; one that comes later starts nothing.
-        self.started.call_once_force(|_| ());
-        // The source ends first: its sockets close at once, and the rest of the time belongs to the events.
-        if let Some(source) = &*self.later.lock().unwrap_or_else(PoisonError::into_inner) {
-            source.stop(Duration::ZERO);
-        }
-        let source = self
-            .source
-            .get()
-            .is_none_or(|source| source.stop(Duration::ZERO));
+        self.leave();
         let left = || end.saturating_duration_since(Instant::now());
         let events = self.events.get().is_none_or(|events| events.close(left()));
-        let stored = self.storage.get().is_none_or(|storage| storage.stop(end));
-        let source = source || self.source.get().is_none_or(|source| source.stop(left()));
-        self.set_status(State::Off, None);
-        source && events && stored
+        self.has_left_by(end) && events
     }
 
     pub(super) fn wait_for_data(&self, timeout: Duration) {
-        let has_data = self.has_data.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self
-            .data
-            .wait_timeout_while(has_data, timeout, |has_data| !*has_data);
+        self.arrival.wait(timeout);
+    }
+
+    /// Whether there is no point in waiting for data any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.arrival.is_settled()
+    }
+
+    /// What an event loop waits for instead; `None` when there is nothing to wait for.
+    ///
+    /// # Errors
+    /// The system has no socket to give.
+    pub fn signal(&self) -> io::Result<Option<Signal>> {
+        self.arrival.signal()
     }
 
     /// Notes that the source told something that can be used, or confirmed what is known.
     pub(super) fn data_is_good(&self) {
         self.last_data_ms.store(now_ms(), Ordering::Relaxed);
+        self.heard();
         self.set_status(State::Valid, None);
     }
 
-    pub(super) fn data_arrived(&self) {
+    /// Something arrived; `enough` says whether the client is initialized now.
+    pub(super) fn data_arrived(&self, enough: bool) {
         self.updates.fetch_add(1, Ordering::Relaxed);
-        *self.has_data.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.data.notify_all();
+        if enough {
+            self.arrival.data();
+        }
+    }
+
+    fn heard(&self) {
+        self.last_contact_ms.store(now_ms(), Ordering::Relaxed);
     }
 
     pub(super) fn source_says(&self, state: State, error: Option<ErrorInfo>) {
@@ -342,21 +398,31 @@ impl Runtime {
     /// How it is doing.
     pub fn stats(&self, size: (usize, usize)) -> Stats {
         let status = self.status();
-        let last_data_ms = self.last_data_ms.load(Ordering::Relaxed);
-        let age = u64::try_from(now_ms().saturating_sub(last_data_ms)).unwrap_or(0);
-        let running = status.state != State::Off;
+        let age = |at: &AtomicI64| {
+            let at = at.load(Ordering::Relaxed);
+            let age = u64::try_from(now_ms().saturating_sub(at)).unwrap_or(0);
+            (at != 0).then(|| Duration::from_millis(age))
+        };
+        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources = self.source.get().into_iter().chain(later.as_ref());
+        let sources = sources.filter(|source| !source.has_ended()).count();
         Stats {
             state: status.state,
             since_ms: status.since_ms,
             error: status.error,
             environment_id: self.environment_id().map(|id| String::clone(&id)),
-            data_age: (last_data_ms != 0).then(|| Duration::from_millis(age)),
+            data_age: age(&self.last_data_ms),
+            contact_age: self.source.get().and_then(|_| age(&self.last_contact_ms)),
             updates: self.updates.load(Ordering::Relaxed),
-            reconnects: self.reconnects.load(Ordering::Relaxed),
+            reconnects: self
+                .connections
+                .load(Ordering::Relaxed)
+                .saturating_sub(1),
+            failed_connections: self.failed_connections.load(Ordering::Relaxed),
             size,
             generation: self.generation,
-            threads: usize::from(running && self.events.get().is_some())
-                + usize::from(running && self.source.get().is_some())
+            threads: usize::from(self.events.get().is_some_and(|events| !events.has_ended()))
+                + sources
                 + usize::from(
                     self.storage
                         .get()
@@ -407,11 +473,22 @@ impl Sink for ClientSink {
         self.with_runtime(|runtime| runtime.source_says(state, error));
     }
 
+    fn heard(&self) {
+        self.with_runtime(Runtime::heard);
+    }
+
+    fn gave_up(&self) {
+        self.with_runtime(|runtime| runtime.arrival.over());
+    }
+
     fn stream_init(&self, timestamp_ms: i64, duration_ms: i64, failed: bool) {
         self.with_runtime(|runtime| {
-            if failed {
-                runtime.reconnects.fetch_add(1, Ordering::Relaxed);
-            }
+            let count = if failed {
+                &runtime.failed_connections
+            } else {
+                &runtime.connections
+            };
+            count.fetch_add(1, Ordering::Relaxed);
             if let Some(events) = runtime.events.get() {
                 events.stream_init(timestamp_ms, duration_ms, failed);
             }

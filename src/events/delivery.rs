@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use super::diagnostics::Diary;
 use super::ledger::Loss;
-use super::log::Level;
+use super::log::{Level, Part};
 use super::output::{Packer, Payload, Written, WrittenSummary};
 use super::recorder::{Batch, Recorder};
 use super::redaction::{self, Gate};
@@ -152,8 +152,8 @@ impl Delivery {
         self.resume_at = None;
         if let Health::Failing { since_ms, .. } = self.health {
             let seconds = (self.recorder.clock.now_ms() - since_ms).max(0) / 1000;
-            self.recorder.log.log(
-                Level::Info,
+            self.recorder.log.recovered(
+                Part::Events,
                 format!("events are delivered again after {seconds} s"),
             );
             self.health = Health::Delivering;
@@ -167,7 +167,7 @@ impl Delivery {
         let since_ms = match self.health {
             Health::Failing {
                 rejected: before, ..
-            } if before == rejected => return,
+            } if before == rejected && !self.recorder.log.is_news(Part::Events) => return,
             Health::Failing { since_ms, .. } => since_ms,
             Health::Delivering => self.recorder.clock.now_ms(),
         };
@@ -182,7 +182,8 @@ impl Delivery {
                 format!("events cannot be delivered ({error})"),
             ),
         };
-        self.recorder.log.log(
+        self.recorder.log.failed(
+            Part::Events,
             level,
             format!("{why}: {events} were dropped; later ones go on being tried"),
         );
@@ -195,6 +196,12 @@ impl Delivery {
             );
             self.recorder.log.log(Level::Warning, line);
         }
+    }
+
+    /// The SDK key is another one: whatever failed before says nothing of it.
+    pub(super) fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.resume_at = None;
     }
 
     /// Sends the first diagnostic event.

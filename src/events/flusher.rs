@@ -45,6 +45,27 @@ enum Command {
     Flush,
     /// Flush whatever the state of the connection, and answer.
     FlushAndTell(Channel<()>),
+    /// What failed before says nothing any more: flush.
+    Anew,
+}
+
+/// A flush that somebody waits for.
+pub struct Flushing {
+    before: Ledger,
+    told: Receiver<()>,
+    is_done: bool,
+}
+
+impl Flushing {
+    /// Waits at most so long; tells whether there is nothing to wait for any more.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        match self.told.recv_timeout(timeout) {
+            Ok(()) => self.is_done = true,
+            Err(RecvTimeoutError::Timeout) => return self.is_done,
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+        true
+    }
 }
 
 impl Events {
@@ -165,13 +186,46 @@ impl Events {
     /// Flushes and waits until all that was accepted before this call is sent or dropped, at most so long.
     #[must_use]
     pub fn flush_within(&self, timeout: Duration) -> FlushReport {
+        let mut flushing = self.begin_flush();
+        flushing.wait(timeout);
+        self.flushed(&flushing)
+    }
+
+    /// Begins what [`Events::flush_within`] does, for those who wait in slices. Who stops waiting loses nothing.
+    #[must_use]
+    pub fn begin_flush(&self) -> Flushing {
         let (before, _) = self.recorder.books();
         let (tell, told) = bounded(1);
         let _ = self.commands.send(Command::FlushAndTell(tell));
-        let end = told.recv_timeout(timeout);
+        Flushing {
+            before,
+            told,
+            is_done: false,
+        }
+    }
+
+    /// What became of everything since that flush began.
+    #[must_use]
+    pub fn flushed(&self, flushing: &Flushing) -> FlushReport {
         let (after, nothing_waits) = self.recorder.books();
         // Without a thread (closed, or none to be had) nothing will move: complete is what has nothing left.
-        after.since(&before, end.is_ok() || nothing_waits)
+        after.since(&flushing.before, flushing.is_done || nothing_waits)
+    }
+
+    /// Sends everything with another SDK key from now on, at once what waits.
+    pub fn authorize(&self, sdk_key: &str) {
+        self.post.authorize(sdk_key);
+        let _ = self.commands.send(Command::Anew);
+    }
+
+    /// Waits at most so long for the thread's end; tells whether it came.
+    #[must_use]
+    pub fn has_ended_by(&self, timeout: Duration) -> bool {
+        match self.running.recv_timeout(timeout) {
+            Ok(never) => match never {},
+            Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+        }
     }
 
     /// Sends what waits and ends the thread, within the deadline: what has not left by then is dropped. A payload under
@@ -183,11 +237,7 @@ impl Events {
     )]
     pub fn close(&self, deadline: Duration) -> bool {
         self.leave();
-        let ended = match self.running.recv_timeout(deadline) {
-            Ok(never) => match never {},
-            Err(RecvTimeoutError::Disconnected) => true,
-            Err(RecvTimeoutError::Timeout) => false,
-        };
+        let ended = self.has_ended_by(deadline);
         // Also where there never was a thread, so that nothing stays pending for ever.
         self.recorder.abandon();
         if ended {
@@ -261,6 +311,10 @@ impl Flusher {
                         self.guarded(|delivery| delivery.flush(Instant::now()));
                         let _ = tell.send(());
                     }
+                    Ok(Command::Anew) => self.guarded(|delivery| {
+                        delivery.forget_failures();
+                        delivery.flush(Instant::now());
+                    }),
                     Err(_) => break,
                 },
                 recv(self.closing) -> _ => break,

@@ -14,8 +14,32 @@ pub enum Level {
     Error,
 }
 
+/// What an outage strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Flag data does not arrive.
+    Flags,
+    /// Events are not delivered.
+    Events,
+}
+
 /// Takes a line; returns at once, from any thread.
 pub trait Log: Send + Sync {
     /// Takes a line. `message` never holds the SDK key.
     fn log(&self, level: Level, message: String);
+
+    /// Takes a line about an outage, which may be told already by somebody else.
+    fn failed(&self, _part: Part, level: Level, message: String) {
+        self.log(level, message);
+    }
+
+    /// Whether somebody else, who spoke for this part too, has recovered meanwhile, so that a failure is to be told again.
+    fn is_news(&self, _part: Part) -> bool {
+        false
+    }
+
+    /// Takes the line about its end.
+    fn recovered(&self, _part: Part, message: String) {
+        self.log(Level::Info, message);
+    }
 }

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 pub use clock::{Clock, SystemClock};
 pub use diagnostics::Diagnostics;
-pub use flusher::Events;
+pub use flusher::{Events, Flushing};
 pub use ledger::{Dropped, FlushReport, Ledger};
 pub use recorder::Evaluated;
 pub use sender::{Post, Reply};

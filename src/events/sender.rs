@@ -38,6 +38,9 @@ pub trait Post: Send + Sync {
     /// In plain words and without secrets, when there was no answer.
     fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String>;
 
+    /// Sends with another SDK key from now on.
+    fn authorize(&self, _sdk_key: &str) {}
+
     /// Ends a post under way, fails all later ones, and closes what is kept open, as far as that can be done. Called by
     /// the flusher when it ends, and from another thread when a close has passed its deadline.
     fn shut_down(&self) {}
@@ -52,6 +55,10 @@ impl Post for Http {
             status: response.status,
             date,
         })
+    }
+
+    fn authorize(&self, sdk_key: &str) {
+        Http::authorize(self, sdk_key);
     }
 
     fn shut_down(&self) {

@@ -3,7 +3,7 @@
 //! `context` since 8.0 of the API, `user` before.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::Guard;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -11,11 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::event_processor::Processor;
-use super::{notices, options, registry, stores};
+use super::{notices, options, registry, stores, waiting};
 use crate::client::{Client, Live};
-
-/// How long a wait lasts at most before Python may handle a signal.
-const SLICE: Duration = Duration::from_millis(50);
 
 /// A client; `ldclient.client.LDClient` is made of it.
 #[pyclass(
@@ -137,17 +134,20 @@ impl PyClient {
     /// Waits until the client has flags, at most so many seconds; tells whether it has.
     fn wait_for_initialization(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let client = self.client()?.clone();
-        let end = Instant::now() + seconds(timeout)?;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if py.detach(|| client.wait_for_initialization(left.min(SLICE))) {
-                return Ok(true);
-            }
-            if left.is_zero() || client.is_closed() {
-                return Ok(false);
-            }
-            py.check_signals()?;
-        }
+        waiting::for_flags(py, &client, seconds(timeout)?)
+    }
+
+    /// A socket that ends when `wait_for_initialization` would, by its number; None when it would return at once.
+    fn _signal(&self) -> PyResult<Option<i64>> {
+        let signal = self.client()?.live().runtime.signal()?;
+        Ok(signal.map(waiting::descriptor))
+    }
+
+    /// Goes on with another SDK key.
+    fn _rotate(&self, py: Python<'_>, sdk_key: &str) -> PyResult<()> {
+        let client = self.client()?.clone();
+        py.detach(|| client.rotate(sdk_key));
+        Ok(())
     }
 
     /// Delivers what waits, stops all threads and closes all connections, within so many seconds. More calls do nothing.
@@ -157,7 +157,8 @@ impl PyClient {
             return Ok(());
         };
         let (client, timeout) = (opened.client.clone(), seconds(timeout)?);
-        py.detach(|| client.close(timeout));
+        let ending = py.detach(|| client.begin_close(timeout));
+        waiting::for_end(py, ending, timeout)?;
         client.stop_big_segments();
         drain(py)
     }

@@ -29,6 +29,7 @@ mod stats;
 mod stores;
 mod user;
 mod variation;
+mod waiting;
 mod warn;
 
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::client::PyClient;
+use super::waiting;
 use crate::client::{Client, notices};
 use crate::source::{ErrorInfo, ErrorKind, State, Status};
 use crate::store::{Change, DataKind};
@@ -29,9 +30,9 @@ const LONGEST_WAIT: f64 = 1.0;
 /// Waits until the bell was rung since it had been rung `seen` times, at most so many seconds; returns how often it has
 /// been rung.
 #[pyfunction]
-pub fn wait_for_notices(py: Python<'_>, seen: u64, timeout: f64) -> u64 {
+pub fn wait_for_notices(py: Python<'_>, seen: u64, timeout: f64) -> PyResult<u64> {
     let timeout = Duration::from_secs_f64(timeout.clamp(0.0, LONGEST_WAIT));
-    py.detach(|| notices::wait(seen, timeout))
+    waiting::for_notices(py, seen, timeout)
 }
 
 /// Wakes the thread that is in `wait_for_notices`.

@@ -74,7 +74,10 @@ pub fn read(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
     if offline {
         return Ok(settings);
     }
-    settings.transport.check().map_err(PyValueError::new_err)?;
+    let py = options.0.py();
+    // It may read files.
+    py.detach(|| settings.transport.check())
+        .map_err(PyValueError::new_err)?;
     settings.plan = plan(&options)?;
     // Only a number is one: True stands for a source that needs nothing of the client.
     let own_source = options.get("own_source")?;

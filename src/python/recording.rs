@@ -10,7 +10,7 @@ use super::caller::{Caller, is_context_json, with_caller};
 use super::client::{PyClient, drain, seconds};
 use super::convert::{from_python, members_of, name_of, type_name};
 use super::flush::FlushResult;
-use super::warn;
+use super::{waiting, warn};
 use crate::events::Events;
 use crate::model::Value;
 
@@ -124,8 +124,9 @@ impl PyClient {
             }
             Some(timeout) => {
                 let timeout = seconds(timeout)?;
-                let report =
-                    py.detach(|| runtime.events().map(|events| events.flush_within(timeout)));
+                let events = runtime.events();
+                let report = events.map(|events| waiting::for_flush(py, events, timeout));
+                let report = report.transpose()?;
                 drain(py)?;
                 Ok(Some(FlushResult::new(report)))
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::client::{Client, Record, Runtime};
+use crate::client::{Client, Ending, Record, Runtime};
 use crate::events::log::Level;
 
 /// Taken for a moment by threads that are attached to Python; never over a call.
@@ -89,11 +89,11 @@ pub fn close_all(py: Python<'_>, timeout: f64) {
     let end = end_of(timeout);
     py.detach(|| {
         // Asked first and then waited for, so that all deliver at the same time.
-        let runtimes: Vec<Arc<Runtime>> =
+        let mut runtimes: Vec<Arc<Runtime>> =
             clients.iter().filter_map(|client| client.leave()).collect();
-        for runtime in runtimes.iter().chain(&leaving) {
-            runtime.stop(end);
-        }
+        runtimes.extend(leaving);
+        let left = end.saturating_duration_since(Instant::now());
+        Ending::begin(runtimes, left).wait_for_end();
     });
     for client in clients.iter().filter(|client| client.live_here().is_some()) {
         client.stop_big_segments();

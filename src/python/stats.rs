@@ -18,6 +18,10 @@ fn to_dict<'py>(py: Python<'py>, stats: &Stats, client: &Client) -> PyResult<Bou
         "data_age_seconds",
         stats.data_age.map(|age| age.as_secs_f64()),
     )?;
+    dict.set_item(
+        "contact_age_seconds",
+        stats.contact_age.map(|age| age.as_secs_f64()),
+    )?;
     dict.set_item("environment_id", stats.environment_id.as_deref())?;
     let error = match &stats.error {
         Some(error) => {
@@ -35,6 +39,7 @@ fn to_dict<'py>(py: Python<'py>, stats: &Stats, client: &Client) -> PyResult<Bou
     dict.set_item("segments", stats.size.1)?;
     dict.set_item("updates", stats.updates)?;
     dict.set_item("reconnects", stats.reconnects)?;
+    dict.set_item("failed_connections", stats.failed_connections)?;
     dict.set_item("generation", stats.generation)?;
     dict.set_item("threads", stats.threads)?;
     dict.set_item("lookups", stats.lookups)?;

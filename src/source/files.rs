@@ -43,9 +43,15 @@ pub(super) fn run(paths: &[PathBuf], auto_update: bool, interval: Duration, tell
     let mut files = Files::new(paths);
     files.load(teller, auto_update);
     if !auto_update {
+        if files.applied.is_none() {
+            teller.gave_up();
+        }
         return teller.rest();
     }
     while !teller.pause(interval) {
+        if files.fault.is_none() {
+            teller.heard();
+        }
         let mut stamps = stamps(paths);
         let mut looks = 0;
         while stamps != files.stamps && looks < MOST_LOOKS {

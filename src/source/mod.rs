@@ -4,7 +4,8 @@
 //! 1. One thread a source, `ld-source`. Everything a [`Sink`] hears comes from it, in order.
 //! 2. No failure ends a source; only [`Source::stop`] does. What is known goes on being served meanwhile.
 //! 3. Data that is not whole and well formed is never applied. A malformed flag harms no other flag.
-//! 4. One log line a change of state: first data, interrupted, needs a person, recovered. A retry is a debug line.
+//! 4. One log line a change of state: first data, interrupted, needs a person, recovered. A retry is a debug line. Of
+//!    an outage that strikes more than one source the log keeps only the first one's lines.
 //! 5. The last thing a sink hears of a stopped source is [`State::Off`].
 
 mod document;
@@ -55,6 +56,10 @@ pub trait Sink: Send + Sync {
     fn status(&self, state: State, error: Option<ErrorInfo>);
     /// An attempt to connect to the stream ended at that time after that duration, with data or with a failure.
     fn stream_init(&self, timestamp_ms: i64, duration_ms: i64, failed: bool);
+    /// The source is known to work at this moment, whether or not anything is new: bytes arrived, files were looked at.
+    fn heard(&self) {}
+    /// No data has arrived, and none ever will.
+    fn gave_up(&self) {}
     /// The service named the environment. It may name the same one many times.
     fn environment_id(&self, id: &str);
 }
@@ -167,6 +172,12 @@ impl Source {
             thread: Mutex::new(Some(thread)),
             process: std::process::id(),
         })
+    }
+
+    /// Whether its thread has ended, as far as this process knows of one.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.process != std::process::id() || self.stop.has_ended()
     }
 
     /// Ends the source, whatever it waits for, and joins its thread; says whether that was done before the deadline.

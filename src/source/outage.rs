@@ -22,6 +22,11 @@ struct Current {
 }
 
 impl Outage {
+    /// Whether there is one.
+    pub(super) fn is_on(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Whole data arrived. A line for the first time and for the first after an outage.
     pub(super) fn ended(&mut self, now: Instant) -> Option<Line> {
         let first = !std::mem::replace(&mut self.had_data, true);

@@ -1,9 +1,10 @@
 //! Asking for all data again and again, with the `ETag` of the last answer.
 //!
-//! 1. There is always a next poll, `interval` after the last one, never sooner. After a status 4xx other than 400, 408
+//! 1. There is always a next poll, `interval` after the last one, not sooner but for rule 3. After a status 4xx other than 400, 408
 //!    and 429 it is in the extended regime, 5 minutes to 1 hour, until two polls in a row succeed.
 //! 2. A status 304 is a success: the data is what we have. An `ETag` is kept only for data that was applied.
-//! 3. An answer that cannot be read is `INVALID_DATA`, and nothing of it is applied.
+//! 3. After the machine or the process stood still the next poll follows at once.
+//! 4. An answer that cannot be read is `INVALID_DATA`, and nothing of it is applied.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,10 @@ pub(super) fn run(url: &str, interval: Duration, http: &Http, teller: &mut Telle
             Ok(()) => {
                 teller.valid();
                 retry.record_success(Instant::now())
+            }
+            Err(trouble) if trouble.at_once => {
+                teller.connects_anew(&trouble);
+                continue;
             }
             Err(trouble) => {
                 let random = random();

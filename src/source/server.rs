@@ -11,12 +11,17 @@ use super::status::{ErrorInfo, State};
 use super::{Sink, teller::Pace};
 use crate::events::log::{Level, Log};
 use crate::store::{Applied, Change, Entry, Snapshot};
+use crate::transport::standstill::{Clocks, Now};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// Waits are cut to a millisecond; what was asked for is in the log.
 pub(super) const FAST: Pace = Pace {
     idle: DEADLINE,
     wait: |duration| duration.min(Duration::from_millis(1)),
+    clocks: Clocks {
+        read: Now::read,
+        tick: Duration::from_secs(1),
+    },
 };
 
 /// What the server does on one connection, in order.

@@ -24,6 +24,10 @@ impl Stop {
         self.asked.load(Ordering::SeqCst)
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits that long, or until the end is asked for; says whether it is.
     pub(super) fn wait(&self, duration: Duration) -> bool {
         self.wait_until(duration, |_| self.is_asked())

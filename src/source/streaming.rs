@@ -17,6 +17,8 @@
 //! 8. Stopping comes before the connection breaks, and is asked for first at every error: a break we made ourselves
 //!    is no failure, is not logged and is not told.
 //! 9. A stop ends any wait at once. Only where the system cannot be interrupted does the thread end later.
+//! 10. After the machine or the process stood still (a closed laptop, a paused or frozen machine) the next attempt
+//!     follows at once, whatever was waited for. That is no failure: the state stays, and nothing is logged.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -50,6 +52,10 @@ pub(super) fn run(url: &str, initial_delay: Duration, http: &Http, teller: &mut 
         };
         if stream.teller.is_stopping() {
             return;
+        }
+        if trouble.at_once {
+            stream.teller.connects_anew(&trouble);
+            continue;
         }
         let random = teller::random();
         let delay = stream
@@ -100,6 +106,7 @@ impl Stream<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Failure::from_io(error).into(),
             };
+            self.teller.heard();
             let mut trouble = None;
             let fed = parser.feed(&buffer[..amount], &mut |item| {
                 if trouble.is_none() && !self.teller.is_stopping() {

@@ -9,10 +9,11 @@ use super::Sink;
 use super::outage::Outage;
 use super::status::{ErrorInfo, ErrorKind, State, Status};
 use super::stop::Stop;
-use crate::events::log::{Level, Log};
+use crate::events::log::{Level, Log, Part};
 use crate::store::Change;
 use crate::transport::Failure;
 use crate::transport::retry::{FailureKind, classify_status};
+use crate::transport::standstill::{Clocks, Watch};
 
 /// How many different remarks are remembered. A remark may be logged again after so many others.
 const REMEMBERED: usize = 1_000;
@@ -26,6 +27,8 @@ pub(super) struct Pace {
     pub(super) idle: Duration,
     /// From the wait that a rule asks for to the one that is kept.
     pub(super) wait: fn(Duration) -> Duration,
+    /// By which a standstill of the machine is noticed while waiting for the next attempt.
+    pub(super) clocks: Clocks,
 }
 
 impl Default for Pace {
@@ -33,6 +36,7 @@ impl Default for Pace {
         Pace {
             idle: Duration::from_secs(5 * 60),
             wait: |duration| duration,
+            clocks: Clocks::default(),
         }
     }
 }
@@ -44,6 +48,8 @@ pub(super) struct Trouble {
     /// The HTTP status, or 0.
     pub(super) status: u16,
     pub(super) reason: String,
+    /// Whether nothing failed but the time that went by: the next attempt follows at once.
+    pub(super) at_once: bool,
 }
 
 impl Trouble {
@@ -52,6 +58,7 @@ impl Trouble {
             kind,
             status: 0,
             reason: reason.into(),
+            at_once: false,
         }
     }
 
@@ -66,6 +73,7 @@ impl Trouble {
             kind: ErrorKind::ErrorResponse,
             status,
             reason,
+            at_once: false,
         }
     }
 
@@ -82,7 +90,10 @@ impl From<Failure> for Trouble {
             Failure::Invalid(_) => ErrorKind::Unknown,
             _ => ErrorKind::NetworkError,
         };
-        Trouble::new(kind, failure.to_string())
+        Trouble {
+            at_once: failure == Failure::StoodStill,
+            ..Trouble::new(kind, failure.to_string())
+        }
     }
 }
 
@@ -91,6 +102,8 @@ pub(super) struct Teller {
     log: Arc<dyn Log>,
     stop: Arc<Stop>,
     pace: Pace,
+    /// When the last attempt failed, until the wait that follows begins.
+    failed_at: Option<Watch>,
     status: Status,
     outage: Outage,
     /// Hashes of the remarks that were logged.
@@ -110,6 +123,7 @@ impl Teller {
             log,
             stop,
             pace,
+            failed_at: None,
             status: Status::new(now_ms()),
             outage: Outage::default(),
             remarked: hashbrown::HashSet::default(),
@@ -125,9 +139,27 @@ impl Teller {
         self.pace
     }
 
-    /// Waits; says whether the source is to end.
-    pub(super) fn pause(&self, duration: Duration) -> bool {
-        self.stop.wait((self.pace.wait)(duration))
+    /// Waits; says whether the source is to end. A standstill of the machine ends the wait: what is known may be old.
+    pub(super) fn pause(&mut self, duration: Duration) -> bool {
+        let Clocks { read, tick } = self.pace.clocks;
+        let mut watch = self.failed_at.take().unwrap_or_else(|| Watch::new(read()));
+        let mut left = (self.pace.wait)(duration);
+        loop {
+            let slice = left.min(tick);
+            if self.stop.wait(slice) {
+                return true;
+            }
+            left -= slice;
+            if left.is_zero() || watch.stood_still(slice, read()) {
+                return false;
+            }
+        }
+    }
+
+    /// The connection is not to be waited for, because the machine stood still: the next attempt follows at once.
+    pub(super) fn connects_anew(&self, trouble: &Trouble) {
+        let line = format!("Connecting anew: {}.", trouble.reason);
+        self.log(Level::Debug, line);
     }
 
     /// Waits for the end, however long it takes.
@@ -174,18 +206,29 @@ impl Teller {
         self.status.update(State::Valid, None, now_ms());
         // Told even where the state stays: the sink may note how fresh the data is.
         self.sink.status(State::Valid, None);
+        let fails = self.outage.is_on();
         if let Some((level, text)) = self.outage.ended(Instant::now()) {
-            self.log(level, text);
+            if fails {
+                self.log.recovered(Part::Flags, text);
+            } else {
+                self.log(level, text);
+            }
         }
     }
 
     /// An attempt failed; the next one follows after the delay.
     pub(super) fn trouble(&mut self, trouble: &Trouble, delay: Duration) {
+        self.failed_at = Some(Watch::new((self.pace.clocks.read)()));
         let person = trouble.failure_kind() == FailureKind::Unexpected;
         let (level, text) = self
             .outage
             .failed(Instant::now(), &trouble.reason, delay, person);
-        self.log(level, text);
+        if level == Level::Debug && !self.log.is_news(Part::Flags) {
+            self.log(level, text);
+        } else {
+            let level = if person { Level::Error } else { Level::Warning };
+            self.log.failed(Part::Flags, level, text);
+        }
         self.interrupted(trouble);
     }
 
@@ -202,6 +245,16 @@ impl Teller {
 
     pub(super) fn off(&mut self) {
         self.tell(State::Off, None);
+    }
+
+    /// Bytes arrived, whatever they say: the connection lives.
+    pub(super) fn heard(&self) {
+        self.sink.heard();
+    }
+
+    /// No data will ever come.
+    pub(super) fn gave_up(&self) {
+        self.sink.gave_up();
     }
 
     pub(super) fn environment(&self, header: Option<&str>) {

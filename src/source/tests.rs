@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -13,6 +14,7 @@ use super::teller::{Pace, Teller};
 use super::{Plan, Source, streaming, url};
 use crate::events::log::Level;
 use crate::store::Entry;
+use crate::transport::standstill::{Clocks, Now};
 use crate::transport::{Http, Options, StreamResponse};
 
 fn http() -> Http {
@@ -192,6 +194,59 @@ fn a_stop_ends_a_wait_of_minutes_and_one_for_headers() {
         );
         assert_eq!(recorder.heard().state(), Some(State::Off));
     }
+}
+
+/// Added to the wall clock of `jumping`; each test that makes it jump waits for what that does.
+static AHEAD: AtomicU64 = AtomicU64::new(0);
+
+fn jumping() -> Now {
+    let now = Now::read();
+    Now {
+        wall: now.wall + Duration::from_secs(AHEAD.load(Ordering::SeqCst)),
+        ..now
+    }
+}
+
+const JUMPING: Clocks = Clocks {
+    read: jumping,
+    tick: Duration::from_millis(5),
+};
+
+#[test]
+fn after_the_machine_stood_still_a_silent_stream_and_a_wait_of_minutes_end_at_once() {
+    let server = Server::start(vec![
+        vec![send(STREAM), send(&put(1)), Step::Hold],
+        vec![answer("401 Unauthorized", "", "")],
+        vec![send(STREAM), send(&put(2)), Step::Hold],
+    ]);
+    let plan = Plan::Stream {
+        uri: server.uri.clone(),
+        filter: None,
+        initial_reconnect_delay: Duration::ZERO,
+    };
+    let pace = Pace {
+        clocks: JUMPING,
+        ..Pace::default()
+    };
+    let http = Http::new(&Options {
+        clocks: JUMPING,
+        ..Options::default()
+    });
+    let recorder = Arc::new(Recorder::default());
+    let (sink, log) = (recorder.clone(), recorder.clone());
+    let source = Source::start_at(plan, Some(http.unwrap()), sink, log, pace).unwrap();
+    drop(recorder.wait("the put", |heard| heard.version() == 1));
+    AHEAD.fetch_add(3_600, Ordering::SeqCst);
+    // The stream was given up without a word, and the next attempt was refused: five minutes at least until another.
+    let heard = recorder.wait("the rejection", |heard| heard.errors().len() == 1);
+    assert_eq!(heard.states[0], (State::Valid, None));
+    assert_eq!(heard.errors()[0].status, 401);
+    drop(heard);
+    AHEAD.fetch_add(3_600, Ordering::SeqCst);
+    drop(recorder.wait("the second put", |heard| {
+        heard.version() == 2 && heard.state() == Some(State::Valid)
+    }));
+    assert!(source.stop(DEADLINE));
 }
 
 #[test]

@@ -18,12 +18,18 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
+use super::standstill::{Clocks, Watch};
+
 /// The least an address gets of the limit, however many there are.
 const LEAST_PER_ADDRESS: Duration = Duration::from_millis(250);
+/// How long the agent keeps a connection for the next request.
+const LONGEST_IDLE: Duration = Duration::from_secs(15);
 
 /// Opens TCP connections.
-#[derive(Debug, Default)]
-pub(super) struct TcpConnector;
+#[derive(Debug)]
+pub(super) struct TcpConnector {
+    pub(super) clocks: Clocks,
+}
 
 impl<In: Transport> Connector<In> for TcpConnector {
     type Out = Either<In, Tcp>;
@@ -64,6 +70,8 @@ impl<In: Transport> Connector<In> for TcpConnector {
                         buffers,
                         read_limit: None,
                         write_limit: None,
+                        clocks: self.clocks,
+                        watch: Watch::new((self.clocks.read)()),
                     })));
                 }
                 Err(error) if is_shut(&error) => return Err(error),
@@ -144,7 +152,22 @@ pub(super) struct Tcp {
     buffers: LazyBuffers,
     read_limit: Option<Duration>,
     write_limit: Option<Duration>,
+    clocks: Clocks,
+    /// Since something was last sent or awaited.
+    watch: Watch,
 }
+
+/// What an error says of a connection from before a standstill.
+#[derive(Debug)]
+pub(super) struct StoodStill;
+
+impl fmt::Display for StoodStill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process or the machine stood still")
+    }
+}
+
+impl std::error::Error for StoodStill {}
 
 impl Tcp {
     fn outcome(&self, error: io::Error, timeout: NextTimeout) -> Error {
@@ -187,11 +210,15 @@ impl Transport for Tcp {
         let timeout = timeout.for_read();
         let limit = wait(timeout)?;
         let start = Instant::now();
+        if self.watch.machine_stood_still((self.clocks.read)()) {
+            return Err(Error::Io(io::Error::other(StoodStill)));
+        }
         let mut left = limit;
         loop {
-            if left != self.read_limit {
-                self.line.stream.set_read_timeout(left)?;
-                self.read_limit = left;
+            let slice = left.map_or(self.clocks.tick, |left| left.min(self.clocks.tick));
+            if Some(slice) != self.read_limit {
+                self.line.stream.set_read_timeout(Some(slice))?;
+                self.read_limit = Some(slice);
             }
             match (&self.line.stream).read(self.buffers.input_append_buf()) {
                 Ok(0) if self.line.shut.load(Ordering::SeqCst) => return Err(shut()),
@@ -200,19 +227,32 @@ impl Transport for Tcp {
                     return Ok(amount > 0);
                 }
                 // A process with an interval timer is interrupted all the time: the limit must not start over.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
-                    if left.is_some_and(|left| left.is_zero()) {
-                        return Err(Error::Timeout(timeout.reason));
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) && !self.line.shut.load(Ordering::SeqCst) =>
+                {
+                    if self.watch.stood_still(slice, (self.clocks.read)()) {
+                        return Err(Error::Io(io::Error::other(StoodStill)));
                     }
                 }
                 Err(error) => return Err(self.outcome(error, timeout)),
+            }
+            left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Error::Timeout(timeout.reason));
             }
         }
     }
 
     fn is_open(&mut self) -> bool {
-        if self.line.shut.load(Ordering::SeqCst) || self.line.stream.set_nonblocking(true).is_err()
+        // The agent keeps no connection this long, by a clock that a standstill stops.
+        let idle = self.watch.stood_still(LONGEST_IDLE, (self.clocks.read)());
+        if idle
+            || self.line.shut.load(Ordering::SeqCst)
+            || self.line.stream.set_nonblocking(true).is_err()
         {
             return false;
         }

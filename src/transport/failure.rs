@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ureq::{Error, Timeout};
 
+use super::connect::StoodStill;
 use super::http::WHOLE_BODY;
 
 /// Why there was no answer.
@@ -17,6 +18,8 @@ pub enum Failure {
     Closed,
     /// Something took longer than its limit; says what.
     Timeout(String),
+    /// The process or the machine stood still for so long that the connection is not to be waited for.
+    StoodStill,
     /// The name was not found, or the connection failed or ended early.
     Network(String),
     /// The body is larger than the limit once decompressed.
@@ -102,6 +105,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Closed => f.write_str("the client is closed"),
             Self::TooLarge => f.write_str("the answer is larger than the limit"),
+            Self::StoodStill => StoodStill.fmt(f),
             Self::Timeout(what)
             | Self::Network(what)
             | Self::Certificate(what)
@@ -120,6 +124,9 @@ fn inner<T: std::error::Error + 'static>(error: &io::Error) -> Option<&T> {
 fn of_io(error: &io::Error, host: &str) -> Failure {
     if let Some(error) = inner::<rustls::Error>(error) {
         return of_tls(error, host);
+    }
+    if inner::<StoodStill>(error).is_some() {
+        return Failure::StoodStill;
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {

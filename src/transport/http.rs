@@ -6,13 +6,16 @@
 //! 2. An answer with any status is a response. Redirects of GET are followed 5 times, with the credentials only where
 //!    the host stays the same; those of POST are handed to the caller.
 //! 3. `shut_down` sets a flag first: whatever error or end comes after it is [`Failure::Closed`].
+//! 4. The agent is made by the first request, on its thread: reading certificates takes milliseconds that nobody who
+//!    starts a client should wait for. What stands in the way is that request's failure; the next one looks again.
 
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ureq::config::{AutoHeaderValue, Config, RedirectAuthHeaders};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
@@ -36,8 +39,9 @@ pub struct Http {
 }
 
 struct Inner {
-    agent: Agent,
-    headers: HeaderMap,
+    /// Only ever set, never waited for.
+    agent: OnceLock<Agent>,
+    headers: ArcSwap<HeaderMap>,
     options: Options,
     closing: Arc<AtomicBool>,
     lookups: Arc<Lookups>,
@@ -97,60 +101,44 @@ impl fmt::Debug for Http {
 }
 
 impl Http {
-    /// A client for this process. Reads the files that `options` name, connects to nothing, starts no thread.
+    /// A client for this process. Reads no file, connects to nothing, starts no thread.
     ///
     /// # Errors
-    /// What [`Options::check`] would say.
+    /// A header that cannot be sent.
     pub fn new(options: &Options) -> Result<Self, String> {
         Self::with_lookups(options, Lookups::of_process())
     }
 
     pub(super) fn with_lookups(options: &Options, lookups: Arc<Lookups>) -> Result<Self, String> {
-        let headers = headers(&options.headers)?;
-        let agent_name = match headers
-            .get(header::USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-        {
-            Some(name) => AutoHeaderValue::Provided(Arc::new(name.to_owned())),
-            None => AutoHeaderValue::None,
-        };
-        let trust = tls::trust(options)?;
-        let config: Config = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .tls_config(trust.config)
-            .user_agent(agent_name)
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-            .max_redirects(MAX_REDIRECTS)
-            .max_redirects_will_error(false)
-            .input_buffer_size(BUFFER)
-            .output_buffer_size(BUFFER)
-            .timeout_resolve(Some(options.connect_timeout))
-            .timeout_connect(Some(options.connect_timeout))
-            .timeout_per_read(Some(options.read_timeout))
-            .timeout_per_write(Some(options.read_timeout))
-            .build();
-        let closing = Arc::new(AtomicBool::new(false));
-        let connector = ()
-            .chain(ForwardConnector {
-                direct: config.clone(),
-            })
-            .chain(ConnectProxyConnector::default())
-            .chain(TcpConnector)
-            .chain(TlsConnector::new(trust.private));
-        let resolver = BoundedResolver {
-            lookups: Arc::clone(&lookups),
-            closing: Arc::clone(&closing),
-        };
         Ok(Self {
             inner: Arc::new(Inner {
-                agent: Agent::with_parts(config, connector, resolver),
-                headers,
+                agent: OnceLock::new(),
+                headers: ArcSwap::from_pointee(headers(&options.headers)?),
                 options: options.clone(),
-                closing,
+                closing: Arc::new(AtomicBool::new(false)),
                 lookups,
             }),
         })
+    }
+
+    /// The agent; the first call makes it, and reads the files that the options name.
+    pub(super) fn agent(&self) -> Result<&Agent, Failure> {
+        let inner = &*self.inner;
+        if let Some(agent) = inner.agent.get() {
+            return Ok(agent);
+        }
+        let made = inner.make_agent().map_err(Failure::Invalid)?;
+        // Of two threads one wins, and neither waits.
+        let _ = inner.agent.set(made);
+        match inner.agent.get() {
+            // A shut-down that came meanwhile has found no agent.
+            Some(agent) if self.is_closed() => {
+                agent.clone().shutdown();
+                Err(Failure::Closed)
+            }
+            Some(agent) => Ok(agent),
+            None => Err(Failure::Closed),
+        }
     }
 
     /// Fetches `url` whole. `headers` are added to those of the options and replace them where they have the same
@@ -208,7 +196,7 @@ impl Http {
         ];
         let request = self.request(Method::GET, url, headers, &fixed, ())?;
         let (proxy, host) = self.route(request.uri())?;
-        let agent = &self.inner.agent;
+        let agent = self.agent()?;
         let request = agent
             .configure_request(request)
             .proxy(proxy)
@@ -233,8 +221,19 @@ impl Http {
     /// are the parent's too.
     pub fn shut_down(&self) {
         self.inner.closing.store(true, Ordering::SeqCst);
-        self.inner.agent.clone().shutdown();
+        if let Some(agent) = self.inner.agent.get() {
+            agent.clone().shutdown();
+        }
         self.inner.lookups.wake();
+    }
+
+    /// Sends another SDK key from the next request on. One that cannot be sent changes nothing.
+    pub fn authorize(&self, sdk_key: &str) {
+        if let Ok((name, value)) = header_of("Authorization", sdk_key) {
+            let mut headers = HeaderMap::clone(&self.inner.headers.load());
+            headers.insert(name, value);
+            self.inner.headers.store(Arc::new(headers));
+        }
     }
 
     /// Whether [`Http::shut_down`] was called.
@@ -258,7 +257,7 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = target(url).map_err(Failure::Invalid)?;
         let headers = request.headers_mut();
-        headers.clone_from(&self.inner.headers);
+        headers.clone_from(&self.inner.headers.load());
         for (name, value) in extra {
             let (name, value) = header_of(name, value).map_err(Failure::Invalid)?;
             headers.insert(name, value);
@@ -292,7 +291,7 @@ impl Http {
         redirects: u32,
     ) -> Result<Response, Failure> {
         let options = &self.inner.options;
-        let agent = &self.inner.agent;
+        let agent = self.agent()?;
         let (proxy, host) = self.route(request.uri())?;
         let request = agent
             .configure_request(request)
@@ -324,6 +323,51 @@ impl Http {
         }
         let connect = self.inner.options.connect_timeout;
         Failure::of_request(error, host, connect, read_limit)
+    }
+}
+
+impl Inner {
+    fn make_agent(&self) -> Result<Agent, String> {
+        let options = &self.options;
+        let agent_name = match self
+            .headers
+            .load()
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+        {
+            Some(name) => AutoHeaderValue::Provided(Arc::new(name.to_owned())),
+            None => AutoHeaderValue::None,
+        };
+        let trust = tls::trust(options)?;
+        let config: Config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .tls_config(trust.config)
+            .user_agent(agent_name)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .max_redirects(MAX_REDIRECTS)
+            .max_redirects_will_error(false)
+            .input_buffer_size(BUFFER)
+            .output_buffer_size(BUFFER)
+            .timeout_resolve(Some(options.connect_timeout))
+            .timeout_connect(Some(options.connect_timeout))
+            .timeout_per_read(Some(options.read_timeout))
+            .timeout_per_write(Some(options.read_timeout))
+            .build();
+        let connector = ()
+            .chain(ForwardConnector {
+                direct: config.clone(),
+            })
+            .chain(ConnectProxyConnector::default())
+            .chain(TcpConnector {
+                clocks: options.clocks,
+            })
+            .chain(TlsConnector::new(trust.private));
+        let resolver = BoundedResolver {
+            lookups: Arc::clone(&self.lookups),
+            closing: Arc::clone(&self.closing),
+        };
+        Ok(Agent::with_parts(config, connector, resolver))
     }
 }
 

@@ -7,7 +7,9 @@
 //!    reads, posts or shuts down on the inherited one: its sockets are the parent's too.
 //! 3. [`Http::shut_down`] ends every blocked call at once, whether it waits for a look-up, a connect, a handshake,
 //!    headers or a body.
-//! 4. No [`Failure`], error or `Debug` output holds a header's value, a proxy's password or the SDK key.
+//! 4. A wait for bytes is interrupted once a second to see whether the machine stood still: what was connected before
+//!    that is [`Failure::StoodStill`], not waited for.
+//! 5. No [`Failure`], error or `Debug` output holds a header's value, a proxy's password or the SDK key.
 
 mod connect;
 mod failure;
@@ -18,6 +20,7 @@ pub mod proxy;
 mod resolver;
 pub mod retry;
 pub mod sse;
+pub mod standstill;
 mod tls;
 
 #[cfg(test)]
@@ -35,6 +38,7 @@ pub use self::failure::Failure;
 pub use self::http::{Http, Response, StreamResponse};
 pub use self::proxy::{Environment, proxy_for};
 pub use self::resolver::lookups_running;
+use self::standstill::Clocks;
 
 /// The default limit of a decompressed body: 256 MiB.
 pub const MAX_BODY: u64 = 256 * 1024 * 1024;
@@ -60,6 +64,8 @@ pub struct Options {
     pub max_body: u64,
     /// What the environment says of proxies and certificates. Default: nothing.
     pub environment: Environment,
+    /// Where time is read. Default: the system's clocks, once a second.
+    pub clocks: Clocks,
 }
 
 impl Default for Options {
@@ -74,14 +80,15 @@ impl Default for Options {
             headers: Vec::new(),
             max_body: MAX_BODY,
             environment: Environment::default(),
+            clocks: Clocks::default(),
         }
     }
 }
 
 impl Options {
     /// Says in plain words what is wrong with these options: an unreadable or empty CA file, a key that does not fit
-    /// its certificate, a proxy we cannot use, a header that cannot be sent. Reads the files it names; connects to
-    /// nothing. The text holds no secret.
+    /// its certificate, a proxy we cannot use, a header that cannot be sent. Reads of the files it names as much as
+    /// that takes; connects to nothing. The text holds no secret.
     ///
     /// # Errors
     /// The first fault found. A proxy that comes from the environment is checked by [`Options::check_url`], as only
@@ -91,7 +98,19 @@ impl Options {
         if let Some(proxy) = &self.proxy {
             proxy::parse(proxy)?;
         }
-        tls::trust(self).map(drop)
+        tls::check(self)
+    }
+
+    /// The same for another SDK key.
+    #[must_use]
+    pub fn authorized(&self, sdk_key: &str) -> Options {
+        let mut options = self.clone();
+        for (name, value) in &mut options.headers {
+            if name.eq_ignore_ascii_case("authorization") {
+                sdk_key.clone_into(value);
+            }
+        }
+        options
     }
 
     /// Says what is wrong with `url` or with the proxy that requests to it would go through.
@@ -123,6 +142,7 @@ impl fmt::Debug for Options {
             .field("headers", &names)
             .field("max_body", &self.max_body)
             .field("environment", &self.environment)
+            .field("clocks", &self.clocks)
             .finish()
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn trust(options: &Options) -> Result<Trust, String> {
     // Given explicitly, so that nothing depends on what other libraries install for the process.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = if options.verify {
-        roots(options)?
+        roots(options, usize::MAX)?
     } else {
         RootCerts::PlatformVerifier
     };
@@ -55,6 +55,19 @@ pub(super) fn trust(options: &Options) -> Result<Trust, String> {
         .unversioned_rustls_crypto_provider(provider)
         .build();
     Ok(Trust { config, private })
+}
+
+/// What is wrong with the files that the options or the environment name. A file with hundreds of authorities is read as far as
+/// the first one that can be used.
+pub(super) fn check(options: &Options) -> Result<(), String> {
+    if options.verify {
+        roots(options, 1)?;
+    }
+    if let Some(path) = &options.cert_file {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        client_certificate(path, &provider)?;
+    }
+    Ok(())
 }
 
 fn private(
@@ -93,13 +106,14 @@ fn private(
     config.map(Arc::new).map_err(|error| error.to_string())
 }
 
-fn roots(options: &Options) -> Result<RootCerts, String> {
+/// Up to so many of the authorities to trust.
+fn roots(options: &Options, most: usize) -> Result<RootCerts, String> {
     let environment = &options.environment;
     if let Some(path) = &options.ca_certs {
-        return trusted("the CA file", std::slice::from_ref(path));
+        return trusted("the CA file", std::slice::from_ref(path), most);
     }
     if let Some(path) = &environment.requests_ca_bundle {
-        return trusted("REQUESTS_CA_BUNDLE", &[PathBuf::from(path)]);
+        return trusted("REQUESTS_CA_BUNDLE", &[PathBuf::from(path)], most);
     }
     let mut paths: Vec<PathBuf> = environment
         .ssl_cert_file
@@ -117,15 +131,15 @@ fn roots(options: &Options) -> Result<RootCerts, String> {
     if paths.is_empty() {
         return Ok(RootCerts::PlatformVerifier);
     }
-    trusted("SSL_CERT_FILE or SSL_CERT_DIR", &paths)
+    trusted("SSL_CERT_FILE or SSL_CERT_DIR", &paths, most)
 }
 
-/// The certificates in `paths`, PEM files or folders of them. At least one of them must be usable.
-fn trusted(source: &str, paths: &[PathBuf]) -> Result<RootCerts, String> {
+/// The certificates in `paths`, PEM files or folders of them, up to so many. At least one of them must be usable.
+fn trusted(source: &str, paths: &[PathBuf], most: usize) -> Result<RootCerts, String> {
     let mut known = HashSet::new();
     let mut usable = RootCertStore::empty();
     let mut certificates: Vec<Certificate<'static>> = Vec::new();
-    for path in paths {
+    'paths: for path in paths {
         for file in files(source, path)? {
             let Ok(pem) = fs::read(&file) else {
                 // In a folder, what cannot be read is not for us.
@@ -138,6 +152,9 @@ fn trusted(source: &str, paths: &[PathBuf]) -> Result<RootCerts, String> {
                     && usable.add(CertificateDer::from(certificate.der())).is_ok()
                 {
                     certificates.push(certificate);
+                    if certificates.len() == most {
+                        break 'paths;
+                    }
                 }
             }
         }

@@ -279,7 +279,10 @@ fn a_client_certificate_that_cannot_be_used_is_an_error_and_not_a_panic() {
             told.contains(expected) && told.contains(name),
             "{name}: {told}"
         );
-        assert!(Http::new(&options).is_err());
+        let asked = Http::new(&options)
+            .unwrap()
+            .get("https://127.0.0.1:9/", &[]);
+        assert_eq!(asked.unwrap_err(), Failure::Invalid(told));
     }
     let missing = Options {
         cert_file: Some(folder.0.join("missing.pem")),
