@@ -13,6 +13,7 @@ import platform
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -94,11 +95,15 @@ class Running:
     def __exit__(self, *_: object) -> None:
         running.end_session(self.process)
 
-    def told(self) -> Any:
-        """What it tells next; None when it has nothing more to tell."""
+    def told(self, patience: float = 30.0) -> Any:
+        """What it tells next; None when it ends, or says nothing for so long."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else None
+        lines: list[str] = []
+        stdout = self.process.stdout
+        reader = threading.Thread(target=lambda: lines.append(stdout.readline()), daemon=True)
+        reader.start()
+        reader.join(patience)
+        return json.loads(lines[0]) if lines and lines[0] else None
 
 
 def service() -> StandIn:
@@ -121,6 +126,8 @@ def seconds(taken: float | None) -> str:
 
 
 def of(delivered: int, recorded: int) -> str:
+    if not recorded:
+        return "**it did not serve**"
     text = f"{delivered} of {recorded}"
     return text if delivered == recorded else f"**{text}**"
 
@@ -147,10 +154,8 @@ time.sleep(20)
             waits(lambda: stand_in.streams == 2, 2)
             changed = time.time()
             stand_in.put(constant_flag(KEY, "new"))
-            told: list[float | None] = [None]
-            reader = running.background(lambda: told.__setitem__(0, program.told()))
-            reader.join(PATIENCE)
-            arrives = None if told[0] is None else told[0] - changed
+            seen = program.told(PATIENCE)
+            arrives = None if seen is None else seen - changed
             events = lambda: sum(event["key"] == "child" for event in stand_in.events_of("custom"))  # noqa: E731
             waits(lambda: events() == 1, 2)
             return f"flag: {seconds(arrives)}; event: {'yes' if events() == 1 else '**no**'}"
@@ -282,9 +287,13 @@ client = LDClient(config(), 5)
 client.flag_tracker.add_listener(lambda change: None)
 client.track("event", USER)
 client.flush()
-client.close()
+raised = ""
+try:
+    client.close()
+except Exception as error:
+    raised = type(error).__name__
 gevent.sleep(0.02)
-tell(max(later - earlier for earlier, later in zip(moments, moments[1:])))
+tell([max(later - earlier for earlier, later in zip(moments, moments[1:])), raised])
 os._exit(0)
 """
     with service() as stand_in:
@@ -293,11 +302,17 @@ os._exit(0)
         before = "from gevent import monkey; monkey.patch_all()\n"
         with Running(side, source, stand_in.uri, before=before) as program:
             told = program.told()
-            return "**it never ended**" if told is None else f"{told:.2f} s"
+    if told is None:
+        return "**it never ended**"
+    standstill, raised = told
+    return f"{standstill:.2f} s" + (f", **and `close()` raises `{raised}`**" if raised else "")
 
 
 PROMISES = [
-    Promise("After `os.fork`: a changed flag arrives in the child, and the child's event at the service", after_a_fork("os.fork()")),
+    Promise(
+        "After `os.fork`: a changed flag arrives in the child, and the child's event at the service",
+        after_a_fork("os.fork()"),
+    ),
     Promise("After a fork that runs no Python hooks (as uWSGI's)", after_a_fork("ctypes.PyDLL(None).fork()")),
     *(Promise(f"In each worker of {name}", in_a_host(start)) for name, start in HOSTS.items()),
     Promise("Children of `multiprocessing` that just end: events delivered", children_that_end),
@@ -316,7 +331,10 @@ PROMISES = [
         "gevent, patched, a service that is silent for 1 s at start and at the end: longest standstill of the hub",
         gevent_standstill,
     ),
-    Promise("Imported in a second interpreter of a process (mod_wsgi, uWSGI with several applications)", a_second_interpreter),
+    Promise(
+        "Imported in a second interpreter of a process (mod_wsgi, uWSGI with several applications)",
+        a_second_interpreter,
+    ),
 ]
 
 

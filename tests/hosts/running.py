@@ -14,10 +14,9 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -158,8 +157,9 @@ def started(
         yield host
         if process.poll() is None:
             host.end(ends_by)
-    except BaseException:
-        print(host.log(), file=sys.stderr)
+    except BaseException as error:
+        if sys.version_info >= (3, 11):
+            error.add_note(f"The host's log:\n{host.log()}")
         raise
     finally:
         end_session(process)
@@ -172,13 +172,6 @@ def end_session(process: subprocess.Popen[Any]) -> None:
     process.wait()
     if process.stdout is not None:
         process.stdout.close()
-
-
-def background(call: Callable[[], object]) -> threading.Thread:
-    """Runs a call that may never return, in a thread that keeps nobody from ending."""
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    return thread
 
 
 def listener() -> socket.socket:

@@ -42,9 +42,7 @@ def leaves_the_hub(call):
 
 
 @pytest.mark.parametrize(("first", "second", "third"), WHEN.values(), ids=WHEN)
-def test_flags_arrive_listeners_hear_and_events_leave(
-    service: StandIn, first: str, second: str, third: str
-) -> None:
+def test_flags_arrive_listeners_hear_and_events_leave(service: StandIn, first: str, second: str, third: str) -> None:
     script = f"""{second}
 client = LDClient(config(), 5)
 {third}

@@ -63,9 +63,7 @@ import work as module
 
 @pytest.mark.parametrize("loaded_first", [True, False], ids=["client made before", "client made in the child"])
 @pytest.mark.parametrize("context", STARTED_BY.values(), ids=STARTED_BY)
-def test_a_process_that_just_ends_delivers(
-    service: StandIn, folder: str, context: str, loaded_first: bool
-) -> None:
+def test_a_process_that_just_ends_delivers(service: StandIn, folder: str, context: str, loaded_first: bool) -> None:
     script = f"""{IMPORTS}
 if {loaded_first}:
     module.work(URI, 100)
