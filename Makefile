@@ -214,7 +214,7 @@ _test-hosts: .venv-hosts/.wheel .venv-hosts/.apache
 
 _promises: .venv-hosts/.wheel .venv-hosts/.apache
 	@$(say) 'Promises, measured'
-	@.venv-hosts/bin/python tests/hosts/promises.py
+	@PYTHONPATH=tests/python .venv-hosts/bin/python tests/hosts/promises.py
 
 _bench: .venv/.wheel
 	@$(say) 'Against launchdarkly-server-sdk 9.20'

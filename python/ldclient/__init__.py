@@ -16,6 +16,14 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+try:
+    from . import _ldclient
+except ImportError as _error:
+    from ._interpreters import explain as _explain
+
+    _explain(_error)
+    raise
+
 from . import _values, ambient, client, context, evaluation, integrations, logs
 from ._shared import SharedClient as _SharedClient
 from .ambient import use

@@ -79,10 +79,11 @@ def _time_left() -> float:
 
 def _after_fork() -> None:
     _hear_of_celery()
-    # multiprocessing forgets finalizers when a child begins, and then runs what is registered here. billiard has its
-    # registry.
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
+    # multiprocessing forgets finalizers when a child begins, and then runs what is registered here. billiard does it
+    # with the same registry, but imports it only now.
+    if "billiard.process" in sys.modules or "multiprocessing.util" in sys.modules:
+        from multiprocessing import util
+
         util.register_after_fork(_finalize_child, _finalize_child)
 
 

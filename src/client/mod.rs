@@ -225,6 +225,17 @@ impl Client {
         self.deliver_again(live.generation);
     }
 
+    /// Waits until its source has delivered in this process, at most so long; tells whether there is nothing to wait for
+    /// any more.
+    #[must_use]
+    pub fn wait_for_refresh(&self, timeout: Duration) -> bool {
+        let runtime = self.live().runtime.clone();
+        if runtime.source_is_silent() {
+            runtime.wait_for_data(timeout);
+        }
+        self.is_closed() || !runtime.source_is_silent()
+    }
+
     /// Whether `close` was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -356,6 +356,12 @@ impl Runtime {
         self.arrival.signal()
     }
 
+    /// Whether there is a source that has delivered nothing in this process.
+    pub(super) fn source_is_silent(&self) -> bool {
+        let has_data = self.has_data.lock().unwrap_or_else(PoisonError::into_inner);
+        self.source.get().is_some() && !*has_data
+    }
+
     /// Notes that the source told something that can be used, or confirmed what is known.
     pub(super) fn data_is_good(&self) {
         self.last_data_ms.store(now_ms(), Ordering::Relaxed);

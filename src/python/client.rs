@@ -168,10 +168,19 @@ impl PyClient {
         Ok(self.client()?.is_closed())
     }
 
-    /// Starts the client anew in a forked process, which the next call would do by itself, and waits for flags.
+    /// Starts the client anew in a forked process, which the next call would do by itself, and waits until the flags
+    /// are those that the service has now, at most so many seconds.
     #[pyo3(signature = (start_wait=5.0))]
     fn postfork(&self, py: Python<'_>, start_wait: f64) -> PyResult<()> {
-        self.wait_for_initialization(py, start_wait).map(drop)
+        let client = self.client()?.clone();
+        let end = Instant::now() + seconds(start_wait)?;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if py.detach(|| client.wait_for_refresh(left.min(SLICE))) || left.is_zero() {
+                return Ok(());
+            }
+            py.check_signals()?;
+        }
     }
 }
 

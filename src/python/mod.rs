@@ -33,8 +33,9 @@ mod waiting;
 mod warn;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::prelude::*;
 
 /// Reads flag files as the file data source does, and returns what they hold together as JSON text.
@@ -44,9 +45,25 @@ fn read_flag_files(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<String> {
         .map_err(PyValueError::new_err)
 }
 
+/// The interpreter that loads this module, told by where its `sys` is; 0 while none has.
+static LOADED_BY: AtomicUsize = AtomicUsize::new(0);
+
+/// Fails in every interpreter of the process but the first one. They would share the classes made here, and CPython's
+/// caches of attributes, which belong to one interpreter, would answer for a class with another one's attributes.
+fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
+    let here = py.import("sys")?.as_ptr().addr();
+    match LOADED_BY.compare_exchange(0, here, Ordering::AcqRel, Ordering::Acquire) {
+        Err(first) if first != here => Err(PyImportError::new_err(
+            "another interpreter of this process has loaded ldclient._ldclient",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The native core of the ldclient package. Everything public is in `ldclient`.
 #[pymodule]
 fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    belong_to_one_interpreter(module.py())?;
     crate::client::fork::install();
     names::install(module.py());
     module.add("VERSION", options::VERSION)?;

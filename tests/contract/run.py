@@ -86,7 +86,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--harness", type=Path, required=True, help=f"sdk-test-harness v{_VERSION}")
-    parser.add_argument("--port", type=int, default=8111, help="the first harness's port; each takes two, the second for https")
+    parser.add_argument(
+        "--port", type=int, default=8111, help="the first harness's port; each takes two, the second for https"
+    )
     parser.add_argument("--long-running", action="store_true", help="only the tests that wait for minutes")
     parser.add_argument(
         "--logs", type=Path, help="a folder for the logs, kept; default: one that is removed on success"

@@ -5,8 +5,10 @@ What a host serves is left to ``application`` and ``tasks``; which package that 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,12 +18,12 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HERE", "OURS", "Host", "Side", "gunicorn", "reference", "started", "uwsgi"]
+__all__ = ["HERE", "OURS", "Host", "Side", "apache", "apache_is_missing", "gunicorn", "reference", "started", "uwsgi"]
 
 HERE = Path(__file__).resolve().parent
 
@@ -108,6 +110,17 @@ class Host:
             assert self.process.poll() is None, f"the host ended: {self.log()}"
             time.sleep(0.02)
 
+    def wait_until_it_listens(self, seconds: float = 15.0) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert time.monotonic() < end, self.log()
+                assert self.process.poll() is None, self.log()
+                time.sleep(0.02)
+
     def end(self, by: signal.Signals = signal.SIGTERM) -> None:
         """Asks the host to end, and waits until it has."""
         self.process.send_signal(by)
@@ -144,14 +157,21 @@ def started(
         yield host
         if process.poll() is None:
             host.end(ends_by)
-    except BaseException:
-        print(host.log())
+    except BaseException as error:
+        if sys.version_info >= (3, 11):
+            error.add_note(f"The host's log:\n{host.log()}")
         raise
     finally:
-        if process.poll() is None:
-            # The session is its own: this reaches the workers and nobody else.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end_session(process)
+
+
+def end_session(process: subprocess.Popen[Any]) -> None:
+    """Ends a process that has a session of its own, with all that it started, and nobody else."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def listener() -> socket.socket:
@@ -168,7 +188,7 @@ def uwsgi(
     service: str,
     *options: str,
     side: Side = OURS,
-    application: Sequence[str] = ("--wsgi-file", str(HERE / "application.py")),
+    application: Sequence[str] = ("--wsgi-file", str(HERE / "application.py"), "--need-app"),
     processes: int = 2,
     flush_interval: float = 0.2,
     ends_by: signal.Signals = signal.SIGTERM,
@@ -180,7 +200,7 @@ def uwsgi(
     listening = listener()
     command = [
         *(side.python, "-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])"),
-        *("--master", "--http-socket", f"fd://{listening.fileno()}", *application, "--need-app"),
+        *("--master", "--http-socket", f"fd://{listening.fileno()}", *application),
         *("--processes", str(processes), "--worker-reload-mercy", "8"),
         *options,
     ]
@@ -207,4 +227,68 @@ def gunicorn(
     ]
     environment = side.environment(SERVICE_URI=service, FLUSH_INTERVAL=str(flush_interval))
     with started(command, folder, environment, listening=listening) as host:
+        yield host
+
+
+APACHE = """
+ServerRoot "{folder}"
+ServerName 127.0.0.1
+PidFile "{folder}/pid"
+Mutex sem
+ErrorLog /dev/stderr
+ErrorLogFormat "%M"
+LogLevel warn wsgi:info
+Listen 127.0.0.1:{port}
+LoadModule mpm_event_module "{modules}/mod_mpm_event.so"
+LoadModule authz_core_module "{modules}/mod_authz_core.so"
+{load}
+WSGISocketPrefix "{folder}/wsgi"
+StartServers 1
+ServerLimit 1
+{directives}
+"""
+
+
+def apache_is_missing() -> str | None:
+    """Why there is no Apache with mod_wsgi for this interpreter; None when there is."""
+    if importlib.util.find_spec("mod_wsgi") is None:
+        return "mod_wsgi is not installed: it is compiled with apxs (Debian: apache2-dev)"
+    if _apache_program() is None:
+        return "there is no Apache (Debian: apache2-bin)"
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "Apache serves nothing as root, and there is no setpriv to be somebody else by"
+    return None
+
+
+def _apache_program() -> str | None:
+    return shutil.which("apache2") or shutil.which("httpd") or shutil.which("apache2", path="/usr/sbin")
+
+
+@contextmanager
+def apache(folder: Path, service: str, *directives: str, flush_interval: float = 0.2) -> Iterator[Host]:
+    """Runs Apache with mod_wsgi and these directives, and one process for them if they ask for none."""
+    program = _apache_program()
+    assert program is not None
+    express = Path(sys.executable).with_name("mod_wsgi-express")
+    load = subprocess.run([express, "module-config"], check=True, capture_output=True, text=True, timeout=60).stdout
+    modules = subprocess.run(["apxs", "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True, timeout=60)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    filled = APACHE.format(
+        folder=folder, port=port, modules=modules.stdout.strip(), load=load, directives="\n".join(directives)
+    )
+    configuration = folder / "apache.conf"
+    configuration.write_text(filled)
+    command = [program, "-DFOREGROUND", "-f", str(configuration)]
+    if os.geteuid() == 0:
+        # Somebody else, who may read what root may: where the interpreter lives is nobody's choice here.
+        folder.chmod(0o777)
+        may = "+dac_override,+dac_read_search"
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={may}",
+                   f"--ambient-caps={may}", *command]  # fmt: skip
+    environment = OURS.environment(SERVICE_URI=service, FLUSH_INTERVAL=str(flush_interval))
+    with started(command, folder, environment) as host:
+        host.port = port
+        host.wait_until_it_listens()
         yield host

@@ -21,9 +21,7 @@ def is_idle(host: Host) -> bool:
 
 
 @pytest.mark.parametrize("option", FOR_THREADS.values(), ids=FOR_THREADS)
-def test_each_worker_serves_receives_listens_and_delivers(
-    service: StandIn, tmp_path: Path, option: list[str]
-) -> None:
+def test_each_worker_serves_receives_listens_and_delivers(service: StandIn, tmp_path: Path, option: list[str]) -> None:
     with uwsgi(tmp_path, service.uri, *option, "--die-on-term") as host:
         lives(host, service, 2, streams=3)
         hears(host, service, 2)
