@@ -11,6 +11,7 @@
 
 mod connect;
 mod failure;
+pub mod forking;
 mod forward;
 mod http;
 mod private_names;
