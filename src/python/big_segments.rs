@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
 use super::convert::type_name;
+use super::ending::Inside;
 use super::redis_stores::PyRedisBigSegments;
 use crate::client::{BigSegmentStoreStatus, Client, Watcher};
 use crate::evaluation::Membership;
@@ -79,7 +80,9 @@ impl PythonStore {
             ));
         }
         let before = depth.call_method1("set", (deep + 1,))?;
+        let inside = Inside::enter(py);
         let answer = self.store.bind(py).call_method1(method, arguments);
+        drop(inside);
         depth.call_method1("reset", (before,))?;
         answer
     }

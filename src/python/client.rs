@@ -10,6 +10,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::ending::Inside;
 use super::{notices, options, registry, stores};
 use crate::client::{Client, Live};
 
@@ -56,6 +57,7 @@ impl PyClient {
             return Self::live(py, client);
         }
         if live.runtime.calls_for_python() {
+            let _inside = Inside::enter(py);
             if live.runtime.has_logs() {
                 start_drain(py);
                 // A store written in Python asks for its thread by a line in the log.
@@ -200,5 +202,6 @@ fn start_drain(py: Python<'_>) {
 
 /// Emits waiting log lines now, on this thread, which waited anyway.
 pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
+    let _inside = Inside::enter(py);
     py.import("ldclient.logs")?.call_method0("drain").map(drop)
 }

@@ -14,6 +14,7 @@ mod context;
 mod convert;
 mod delivery;
 mod detail;
+mod ending;
 mod flags_state;
 mod flush;
 mod migration;
@@ -59,6 +60,8 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<flags_state::FeatureFlagsState>()?;
     module.add_class::<flush::FlushResult>()?;
     module.add_class::<stores::StoreWork>()?;
+    module.add_function(wrap_pyfunction!(ending::keep_out, module)?)?;
+    module.add_function(wrap_pyfunction!(ending::nobody_inside, module)?)?;
     module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
     module.add_function(wrap_pyfunction!(registry::flush_all, module)?)?;
     module.add_function(wrap_pyfunction!(context::context_of, module)?)?;

@@ -8,6 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::ending::Inside;
 use super::redis_stores::PyRedisStore;
 use crate::client::{Caching, Client, Storage, StoreSettings};
 use crate::store::{DataKind, PersistentStore, StoreError, Texts};
@@ -59,6 +60,7 @@ struct PyStore(Py<PyAny>);
 impl PyStore {
     fn ask<R>(&self, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<R>) -> Result<R, StoreError> {
         Python::attach(|py| {
+            let _inside = Inside::enter(py);
             ask(self.0.bind(py)).map_err(|error| {
                 // The text of the error is the store's own, and may hold anything.
                 let name = super::convert::type_name(error.value(py));
