@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import ldclient
 import pytest
 
+import ldclient
 from program import CERTIFICATES, Program
 from stand_in import StandIn, constant_flag
 
@@ -45,12 +45,12 @@ WORK = {
     "evaluations": "value(client); client.variation_detail(KEY, USER, 0); client.track('busy', USER)",
     "states of all flags": "client.all_flags_state(USER).to_json_string()",
     "flushes": "client.track('busy', USER); client.flush(1)",
-    "waits": "LDClient(config(stream_uri='http://127.0.0.1:1'), 0).wait_for_initialization(1)",
+    "waits": "LDClient(config(stream_uri=NOWHERE), 0).wait_for_initialization(1)",
     "hooks": "value(hooked); hooked.track('busy', USER)",
     "listeners": "client.flag_tracker.add_listener(print_nothing); time.sleep(0.001)",
     "closes": "LDClient(config(), 0).close(1)",
     "attributes": "value(client, {'key': 'a', 'custom': Odd()}); client.track('busy', {'key': Odd(), 'custom': Odd()})",
-    "log lines": "warn(LDClient(config(sdk_key='wrong key', **dict.fromkeys(('stream_uri', 'events_uri'), 'http://127.0.0.1:1')), 0))",
+    "log lines": "warn(LDClient(config(sdk_key='wrong key', stream_uri=NOWHERE, events_uri=NOWHERE), 0))",
 }
 
 # How a program ends, and with which code, where `code` is the one that it is given.
@@ -69,7 +69,7 @@ import os, signal, sys, threading, time
 from ldclient import Config, LDClient
 from ldclient.hook import Hook, Metadata
 URI, code, seconds, work, end = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], sys.argv[5]
-KEY, USER = "your.feature.key", {"key": "aa0ceb"}
+KEY, USER, NOWHERE = "your.feature.key", {"key": "aa0ceb"}, "http://127.0.0.1:1"
 def config(**options):
     given = {"sdk_key": "sdk-key", "base_uri": URI, "stream_uri": URI, "events_uri": URI, "flush_interval": 0.02}
     return Config(**{**given, **options})
@@ -130,7 +130,12 @@ class Case:
         begin = time.monotonic()
         try:
             ran = subprocess.run(
-                [python, "-c", EXIT, *arguments], capture_output=True, text=True, env=environment, timeout=40, check=False
+                [python, "-c", EXIT, *arguments],
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=40,
+                check=False,
             )
         except subprocess.TimeoutExpired as late:
             return f"{self}: did not end; it wrote {late.stderr!r}"
@@ -173,7 +178,7 @@ def test_a_thousand_programs_end_at_random_moments_under_load(service: StandIn) 
 
 def others() -> list[tuple[str, str]]:
     """The other interpreters of this machine, as the Makefile finds them: version and path."""
-    own = "%d.%d" % sys.version_info[:2]
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = subprocess.run([ROOT / ".ci" / "interpreters"], capture_output=True, text=True, check=False).stdout
     pairs = (line.split(" ", 1) for line in found.splitlines())
     return [(version, path) for version, path in pairs if version != own]

@@ -223,7 +223,9 @@ def test_children_of_a_parent_that_looks_names_up_and_shakes_hands_connect_thems
     service: StandIn, secure: StandIn, way: str
 ) -> None:
     addresses = (secure.uri.replace("http:", "https:"), f"http://localhost:{service.port}")
-    with Program("from ldclient.config import HTTPConfig\n" + STORM + CONNECTING, service.uri, way, *addresses) as program:
+    with Program(
+        "from ldclient.config import HTTPConfig\n" + STORM + CONNECTING, service.uri, way, *addresses
+    ) as program:
         program.succeeds(200)
     assert tracked(service) == Counter({"child": FORKS})
 
