@@ -14,7 +14,6 @@ clients, make them by :class:`LDClient`.
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 
 try:
     from . import _ldclient
@@ -37,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from logging import Logger
     from logging import NullHandler as NullHandler
+    from types import ModuleType
     from typing import Any, overload
 
     from . import hook as hook
@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     log: Logger
     sdk_key: str | None
     start_wait: float
+else:
+    # The type of every module; the module `types` would be one more to import.
+    ModuleType = type(sys)
 
 __all__ = [
     "Config",

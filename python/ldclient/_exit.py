@@ -27,6 +27,10 @@ _LIMIT = 2.0
 # Seconds of it that listeners have, which may wait for anything.
 _LISTENERS = 0.2
 
+# Seconds beyond it that threads of the application have to come back from Python code that the core calls, such as
+# hooks.
+_THREADS = 0.2
+
 # The process whose exit `deliver` is registered for, and the moment when its time is over, once it has begun to end.
 _arranged_for = 0
 _end: tuple[int, float] | None = None
@@ -62,11 +66,15 @@ def deliver() -> None:
 def close() -> None:
     """Closes all clients, which sends what waits, and emits their log lines."""
     _ldclient.close_all(_time_left())
-    tracking = sys.modules.get("ldclient.tracking")
-    if tracking is not None:
+    # None also while another thread imports it.
+    finish = getattr(sys.modules.get("ldclient.tracking"), "finish", None)
+    if finish is not None:
         # So that the listeners' thread is not in the middle of something when the interpreter goes.
-        tracking.finish(min(_time_left(), _LISTENERS))
+        finish(min(_time_left(), _LISTENERS))
     logs.drain()
+    if sys.version_info < (3, 14):
+        # Later versions let the threads that are left stand still.
+        _ldclient.keep_out(_THREADS)
 
 
 def _time_left() -> float:
@@ -78,6 +86,7 @@ def _time_left() -> float:
 
 
 def _after_fork() -> None:
+    _ldclient.nobody_inside()
     _hear_of_celery()
     # multiprocessing forgets finalizers when a child begins, and then runs what is registered here. billiard does it
     # with the same registry, but imports it only now.

@@ -7,14 +7,17 @@ key. None always means "not given". What options there are is config.py's questi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 
 from . import logs
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from typing import Any
+else:
+    # Where they come from, without the package around them: the interpreter has it loaded already.
+    from _collections_abc import Iterable, Mapping
 
 _KEY_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _MAX_KEY_LENGTH = 8192

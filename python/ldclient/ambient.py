@@ -7,16 +7,19 @@ inside the block begins without one (as with every context variable), a task beg
 from __future__ import annotations
 
 import os
-from contextvars import ContextVar
 
 from . import logs
 
 # `typing` takes longer to import than this whole package; type checkers know this name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextvars import ContextVar
     from types import TracebackType
 
     from ._ldclient import _User
+else:
+    # Where it comes from; the module that shows it does nothing else, and would be one more to import.
+    from _contextvars import ContextVar
 
 __all__ = ["anonymous_user", "current", "use"]
 

@@ -294,7 +294,11 @@ def finish(timeout: float) -> None:
 
     if thread is not threading.current_thread():
         _ldclient.wake_listeners()
-        thread.join(timeout)
+        try:
+            thread.join(timeout)
+        except RuntimeError:
+            # Another thread is just about to start it.
+            return
 
 
 def _run(pid: int) -> None:

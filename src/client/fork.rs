@@ -2,7 +2,7 @@
 //!
 //! The mark is one word in a page that the kernel wipes on fork; where it does not, a `pthread_atfork` handler stores
 //! the same 0. 0 means: this process has not adopted what it inherited. `os.register_at_fork` is not enough: uWSGI
-//! forks without running it.
+//! forks without running it. The same handlers keep forks and look-ups of names apart, see `transport::forking`.
 #![allow(
     unsafe_code,
     reason = "mmap, madvise and pthread_atfork have no safe form"
@@ -11,6 +11,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::race::OnceRef;
+
+use crate::transport::forking;
 
 /// Filled at import. A cell whose filling a fork cannot leave half done, unlike one that other threads wait for.
 static MARK: OnceRef<'static, AtomicU64> = OnceRef::new();
@@ -62,8 +64,9 @@ fn mark() -> &'static AtomicU64 {
             &*page.cast::<AtomicU64>()
         }
     };
-    // SAFETY: the handler only stores to an atomic, which is allowed in the child of a process with threads.
-    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    // SAFETY: in the child of a process with threads only little is allowed; its handler only stores to atomics. The
+    // others run in the parent, where all is.
+    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
     mark
 }
 
@@ -73,7 +76,18 @@ fn mark() -> &'static AtomicU64 {
 }
 
 #[cfg(unix)]
+extern "C" fn before() {
+    forking::before();
+}
+
+#[cfg(unix)]
+extern "C" fn in_parent() {
+    forking::after(false);
+}
+
+#[cfg(unix)]
 extern "C" fn in_child() {
+    forking::after(true);
     if let Some(mark) = MARK.get() {
         mark.store(0, Ordering::Relaxed);
     }

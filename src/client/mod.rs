@@ -99,16 +99,12 @@ impl Client {
             wanted,
             this: this.clone(),
         });
-        client
-            .live
-            .load()
-            .runtime
-            .start(
-                &client.settings,
-                &client.settings.transport,
-                &client.this,
-                false,
-            );
+        client.live.load().runtime.start(
+            &client.settings,
+            &client.settings.transport,
+            &client.this,
+            false,
+        );
         client
     }
 

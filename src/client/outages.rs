@@ -42,10 +42,7 @@ impl Outage {
     fn recovered(&mut self, who: Who) -> Level {
         self.failing.remove(&who);
         let flags_fail = self.failing.iter().any(|(_, part)| *part == Part::Flags);
-        let level = if self.said.is_none()
-            || self.is_over
-            || who.1 == Part::Events && flags_fail
-        {
+        let level = if self.said.is_none() || self.is_over || who.1 == Part::Events && flags_fail {
             Level::Debug
         } else {
             self.is_over = true;

@@ -358,8 +358,7 @@ impl Runtime {
 
     /// Whether there is a source that has delivered nothing in this process.
     pub(super) fn source_is_silent(&self) -> bool {
-        let has_data = self.has_data.lock().unwrap_or_else(PoisonError::into_inner);
-        self.source.get().is_some() && !*has_data
+        self.source.get().is_some() && !self.arrival.is_settled()
     }
 
     /// Notes that the source told something that can be used, or confirmed what is known.
@@ -420,10 +419,7 @@ impl Runtime {
             data_age: age(&self.last_data_ms),
             contact_age: self.source.get().and_then(|_| age(&self.last_contact_ms)),
             updates: self.updates.load(Ordering::Relaxed),
-            reconnects: self
-                .connections
-                .load(Ordering::Relaxed)
-                .saturating_sub(1),
+            reconnects: self.connections.load(Ordering::Relaxed).saturating_sub(1),
             failed_connections: self.failed_connections.load(Ordering::Relaxed),
             size,
             generation: self.generation,

@@ -9,6 +9,7 @@ use super::caller::{Caller, with_caller};
 use super::client::PyClient;
 use super::convert::{from_python, to_python, type_name};
 use super::detail::EvaluationDetail;
+use super::ending::Inside;
 use super::event_processor::Telling;
 use super::warn;
 use crate::client::{Answer, Client, Live, Question, Wanted};
@@ -219,6 +220,7 @@ fn hooked<'py>(
     default: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, EvaluationDetail>> {
     let py = client.py();
+    let _inside = Inside::enter(py);
     let arguments = (client, method, key, context, default);
     match hooks.call_method1("evaluate", arguments) {
         Ok(detail) => Ok(detail.cast_into::<EvaluationDetail>()?),

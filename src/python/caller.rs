@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 
 use super::context::PyContext;
 use super::convert::type_name;
+use super::ending::Inside;
 use super::user::{self, DictUser};
 use super::{names, warn};
 use crate::model::Context;
@@ -43,6 +44,8 @@ pub(super) fn with_caller<'py, R>(
             }
         };
     }
+    // A dict's keys and values may be of classes written in Python.
+    let _inside = Inside::enter(py);
     let Ok(dict) = context.cast::<PyDict>() else {
         warn::once(py, &format!("type:{}", type_name(context)), || {
             format!(

@@ -10,6 +10,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::ending::Inside;
 use super::event_processor::Processor;
 use super::{notices, options, registry, stores, waiting};
 use crate::client::{Client, Live};
@@ -56,6 +57,7 @@ impl PyClient {
             return Self::live(py, client);
         }
         if live.runtime.calls_for_python() {
+            let _inside = Inside::enter(py);
             if live.runtime.has_logs() {
                 start_drain(py);
                 // A store written in Python asks for its thread by a line in the log.
@@ -172,15 +174,7 @@ impl PyClient {
     /// are those that the service has now, at most so many seconds.
     #[pyo3(signature = (start_wait=5.0))]
     fn postfork(&self, py: Python<'_>, start_wait: f64) -> PyResult<()> {
-        let client = self.client()?.clone();
-        let end = Instant::now() + seconds(start_wait)?;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if py.detach(|| client.wait_for_refresh(left.min(SLICE))) || left.is_zero() {
-                return Ok(());
-            }
-            py.check_signals()?;
-        }
+        waiting::for_refresh(py, self.client()?, seconds(start_wait)?)
     }
 }
 
@@ -214,5 +208,6 @@ fn start_drain(py: Python<'_>) {
 
 /// Emits waiting log lines now, on this thread, which waited anyway.
 pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
+    let _inside = Inside::enter(py);
     py.import("ldclient.logs")?.call_method0("drain").map(drop)
 }

@@ -5,6 +5,7 @@ use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 
+use super::ending::Inside;
 use crate::evaluation::{Outcome, ReasonValue};
 use crate::model::{Flag, Value};
 
@@ -58,12 +59,14 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Unsendable> {
         return items(tuple.iter(), depth);
     }
     if object.is_instance_of::<PySet>() || object.is_instance_of::<PyFrozenSet>() {
+        let _inside = Inside::enter(object.py());
         // A copy: whatever reads an item may be Python code, beside which another thread may change the set.
         let copy = PyList::type_object(object.py()).call1((object,));
         let copy = copy.map_err(|error| raised(object.py(), &error))?;
         return read(&copy, depth);
     }
     let py = object.py();
+    let _inside = Inside::enter(py);
     let conversion = py
         .import("ldclient.conversion")
         .map_err(|error| raised(py, &error))?;

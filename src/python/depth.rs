@@ -4,6 +4,8 @@
 use pyo3::exceptions::PyRecursionError;
 use pyo3::prelude::*;
 
+use super::ending::Inside;
+
 /// How many times over a store may be asked by what it asks itself.
 const DEEPEST: u32 = 8;
 
@@ -31,7 +33,9 @@ impl Depth {
             ));
         }
         let before = depth.call_method1("set", (deep + 1,))?;
+        let inside = Inside::enter(py);
         let answer = ask();
+        drop(inside);
         depth.call_method1("reset", (before,))?;
         answer
     }

@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyList};
 use super::caller::with_caller;
 use super::client::PyClient;
 use super::convert::{reason, to_python};
+use super::ending::Inside;
 use crate::client::{Answer, Live};
 use crate::evaluation::{Lookup, Outcome, Recorder};
 use crate::model::Flag;
@@ -116,7 +117,9 @@ impl Processor {
         let answered = ask(&mut telling)?;
         if telling.heard {
             let arguments = (context, telling.default, telling.evaluations);
-            contained(py, self.told.bind(py).call_method1("evaluated", arguments))?;
+            contained(py, || {
+                self.told.bind(py).call_method1("evaluated", arguments)
+            })?;
         }
         Ok(answered)
     }
@@ -131,14 +134,14 @@ impl Processor {
     ) -> PyResult<()> {
         let somebody = with_caller(py, context, purpose, |_| ()).is_some();
         match context.filter(|_| somebody) {
-            Some(context) => contained(py, tell(self.told.bind(py), context)),
+            Some(context) => contained(py, || tell(self.told.bind(py), context)),
             None => Ok(()),
         }
     }
 
     /// Asks the processor to send what waits.
     pub(super) fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        contained(py, self.told.bind(py).call_method0("flush"))
+        contained(py, || self.told.bind(py).call_method0("flush"))
     }
 
     /// The flag as events show it, made when it first comes by.
@@ -206,8 +209,12 @@ fn members<'py>(py: Python<'py>, flag: &Flag) -> PyResult<Bound<'py, PyDict>> {
 }
 
 /// What a processor raises breaks no call; what is no `Exception` is meant for the program.
-fn contained(py: Python<'_>, outcome: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
-    match outcome {
+fn contained<'py>(
+    py: Python<'py>,
+    call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let _inside = Inside::enter(py);
+    match call() {
         Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
         _ => Ok(()),
     }

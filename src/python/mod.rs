@@ -15,6 +15,7 @@ mod convert;
 mod delivery;
 mod depth;
 mod detail;
+mod ending;
 mod event_processor;
 mod flags_state;
 mod flush;
@@ -79,6 +80,8 @@ fn _ldclient(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<flags_state::FeatureFlagsState>()?;
     module.add_class::<flush::FlushResult>()?;
     module.add_class::<stores::StoreWork>()?;
+    module.add_function(wrap_pyfunction!(ending::keep_out, module)?)?;
+    module.add_function(wrap_pyfunction!(ending::nobody_inside, module)?)?;
     module.add_function(wrap_pyfunction!(read_flag_files, module)?)?;
     module.add_function(wrap_pyfunction!(registry::flush_all, module)?)?;
     module.add_function(wrap_pyfunction!(context::context_of, module)?)?;

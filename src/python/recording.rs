@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use super::caller::{Caller, is_context_json, with_caller};
 use super::client::{PyClient, drain, seconds};
 use super::convert::{from_python, members_of, name_of, type_name};
+use super::ending::Inside;
 use super::flush::FlushResult;
 use super::{waiting, warn};
 use crate::events::Events;
@@ -51,6 +52,7 @@ impl PyClient {
             });
         }
         if let Some(hooks) = slf.get().hooks.get() {
+            let _inside = Inside::enter(py);
             let arguments = (slf, event_name, context, data, metric_value);
             return match hooks.bind(py).call_method1("track", arguments) {
                 Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),

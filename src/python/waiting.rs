@@ -55,6 +55,11 @@ pub(super) fn for_flags(py: Python<'_>, client: &Client, timeout: Duration) -> P
     Ok(client.is_initialized())
 }
 
+/// Waits until the source has delivered in this process.
+pub(super) fn for_refresh(py: Python<'_>, client: &Client, timeout: Duration) -> PyResult<()> {
+    until(py, timeout, |slice| client.wait_for_refresh(slice)).map(drop)
+}
+
 /// Flushes, and waits for that.
 pub(super) fn for_flush(
     py: Python<'_>,

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 
 use super::convert::Unsendable;
+use super::ending::Inside;
 
 /// How many different warnings are told at most; after that none is.
 const MOST: usize = 10_000;
@@ -35,6 +36,7 @@ fn is_new(name: &str) -> bool {
 }
 
 fn log(py: Python<'_>, level: &str, message: &str) {
+    let _inside = Inside::enter(py);
     let told = py
         .import("ldclient.logs")
         .and_then(|logs| logs.call_method0("logger"))

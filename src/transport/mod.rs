@@ -13,6 +13,7 @@
 
 mod connect;
 mod failure;
+pub mod forking;
 mod forward;
 mod http;
 mod private_names;

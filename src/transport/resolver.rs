@@ -7,6 +7,7 @@
 //! 3. The thread holds nothing of a client. A client that closes leaves at once; the thread may outlive it.
 //! 4. The state belongs to the process that made it: after a fork the child starts with none of it.
 //! 5. Literal addresses need no look-up.
+//! 6. A look-up keeps away from forks: see `forking`.
 
 use std::fmt;
 use std::io;
@@ -23,13 +24,15 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::Failure;
+use super::{Failure, forking};
 
 const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 /// `ureq` keeps that many addresses.
 const MAX_ADDRESSES: usize = 16;
-/// Modules of the system's resolver want room, though far less than a default stack.
-const STACK: usize = 512 * 1024;
+/// Modules of the system's resolver want room, though far less than this, which is only set aside. glibc leaves a thread's
+/// resolver state in its stack, gives the stack to a later thread, and takes a lock when that one ends. It gives none
+/// that is over four times as large as asked for: so no other thread of ours gets this one.
+const STACK: usize = 16 * 1024 * 1024;
 
 static LOOKUPS: ArcSwapOption<Lookups> = ArcSwapOption::const_empty();
 
@@ -189,6 +192,7 @@ impl Lookups {
             .name("ldclient-lookup".to_owned())
             .stack_size(STACK)
             .spawn(move || {
+                forking::begin_lookup();
                 let answer = ask(&lookup.name).map_err(|error| error.to_string());
                 let mut current = lookups
                     .current
