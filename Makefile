@@ -33,7 +33,7 @@ define timed
 endef
 say = printf '\n--- %s\n'
 
-.PHONY: help demo test test-hosts promises lint bench contract contract-harness contract-long build clean
+.PHONY: help demo test test-hosts promises lint bench differential differential-long contract contract-harness contract-long build clean
 help: ## list the targets
 	@printf 'make <target>, where <target> is\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,6 +49,12 @@ lint: ## formatting, clippy, rustdoc, ruff, mypy, and cargo-deny where it is ins
 
 bench: ## compare with launchdarkly-server-sdk 9.20: CPU for each call, until events are delivered
 	$(call timed,_bench)
+
+differential: ## the same answers and events as launchdarkly-server-sdk 9.20 and LaunchDarkly's Rust engine, on random data
+	$(call timed,_differential)
+
+differential-long: ## a million evaluations against 9.20; SEED= and EVALUATIONS= say otherwise
+	$(call timed,_differential-long)
 
 contract: ## the field's contract suite against the wheel, with Redis, DynamoDB and Consul beside it (needs Go)
 	$(call timed,_contract)
@@ -155,7 +161,7 @@ $(eval $(call environment,.venv-hosts,$(NEWEST),hosts))
 
 # ------------------------------------------------------------------------------------------------ what the targets do
 
-.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _contract _contract-long _test-hosts _promises
+.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _differential _differential-long _contract _contract-long _test-hosts _promises
 
 _build: .venv/.wheel
 	@ls dist/*.whl
@@ -219,6 +225,21 @@ _promises: .venv-hosts/.wheel .venv-hosts/.apache
 _bench: .venv/.wheel
 	@$(say) 'Against launchdarkly-server-sdk 9.20'
 	@$(PYTHON) tests/benches/compare.py --ours $(PYTHON) --reference "$$(tests/reference_env | tail -n 1)"
+
+SEED ?= $(shell date +%Y%m%d)
+EVALUATIONS ?= 1000000
+DIFFERENTIAL = $(PYTHON) tests/differential/run.py --ours $(PYTHON) --reference "$$(tests/reference_env | tail -n 1)"
+WORLDS := .cache/differential/worlds.jsonl
+
+_differential: .venv/.wheel
+	@$(say) 'Random worlds against launchdarkly-server-sdk 9.20'
+	@$(DIFFERENTIAL) --worlds $(WORLDS)
+	@$(say) 'The same worlds against launchdarkly-server-sdk-evaluation'
+	@DIFFERENTIAL_WORLDS='$(CURDIR)/$(WORLDS)' cargo test --locked --test differential -- --nocapture
+
+_differential-long: .venv/.wheel
+	@$(say) 'Random worlds against launchdarkly-server-sdk 9.20'
+	@$(DIFFERENTIAL) --seed $(SEED) --evaluations $(EVALUATIONS) --record
 
 CONTRACT = .venv-contract/bin/python tests/contract/run.py --harness '$(CONTRACT_HARNESS)' --logs .cache/contract$(1)
 

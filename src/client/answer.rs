@@ -155,6 +155,8 @@ impl Client {
             }
             Some(Entry::Malformed { .. }) => Answer::error(ErrorKind::MalformedFlag),
             _ if !live.snapshot.initialized() => Answer::error(ErrorKind::ClientNotReady),
+            // As launchdarkly-server-sdk 9.20: nobody can tell whether there is such a flag.
+            _ if live.is_mute() => Answer::error(ErrorKind::Exception),
             _ => Answer::error(ErrorKind::FlagNotFound),
         }
     }

@@ -633,6 +633,15 @@ impl State {
     }
 }
 
+impl Live {
+    /// Whether a store is all there is to answer from, and does not answer.
+    pub(super) fn is_mute(&self) -> bool {
+        self.runtime
+            .storage()
+            .is_some_and(|storage| !storage.is_fed() && !storage.state().available)
+    }
+}
+
 /// However the thread ends, its end is told.
 struct EndsWhenDropped<'s>(&'s Storage);
 

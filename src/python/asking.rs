@@ -159,7 +159,10 @@ impl PyClient {
             Caller::User(user) => answer(client, &live, user, &question, &mut telling),
         }) {
             Some(answer) => answer,
-            None if client.is_offline() => Answer::error(ErrorKind::ClientNotReady),
+            // As launchdarkly-server-sdk 9.20: before there is data, the context is not looked at.
+            None if client.is_offline() || !live.snapshot.initialized() => {
+                Answer::error(ErrorKind::ClientNotReady)
+            }
             None => Answer::error(ErrorKind::UserNotSpecified),
         };
         let value = match answer.value() {

@@ -119,6 +119,18 @@ def test_a_store_of_ones_own_is_read_for_each_evaluation_and_its_failures_are_co
         assert client.data_store_status_provider.status.available
 
 
+def test_nobody_claims_that_a_flag_does_not_exist_while_the_store_fails() -> None:
+    store = OwnStore()
+    store.init({FEATURES: {}, SEGMENTS: {}})
+    with LDClient(Config("sdk-key", feature_store=store, use_ldd=True, send_events=False)) as client:
+        assert client.variation_detail("f", USER, "default").reason["errorKind"] == "FLAG_NOT_FOUND"
+        assert client.all_flags_state(USER).valid
+        store.broken = True
+        detail = client.variation_detail("f", USER, "default")
+        assert (detail.value, detail.reason) == ("default", {"kind": "ERROR", "errorKind": "EXCEPTION"})
+        assert not client.all_flags_state(USER).valid
+
+
 def test_the_core_of_a_caching_store_is_read_again_before_its_time_is_over() -> None:
     core = OwnCore()
     core.init_internal({FEATURES: {"f": flag()}, SEGMENTS: {}})
