@@ -92,9 +92,7 @@ async def flags_of(
     load = None if user is None or is_coroutine else _Loader(user, scope)
     flags = RequestFlags(load, ask=ask, strict=strict, advice=_NO_LOADER)
     flags.began_in = ambient._frame.get()
-    ready = client if client is not None else sys.modules["ldclient"]._state.ready
-    if ready is None or getattr(ready._config, "feature_store", None) is not None:
-        await _prepare(flags, ask)
+    await prepare(flags, ask, client)
     if user is not None and is_coroutine:
         flags.user = await _load(user, scope, strict)
     scope[FLAGS] = flags
@@ -114,12 +112,16 @@ class _Loader:
         return self.func(self.scope)
 
 
-async def _prepare(flags: RequestFlags, ask: Callable[[], LDClient]) -> None:
-    """Does in a thread what waits: building the client, and reading a persistent store."""
+async def prepare(flags: RequestFlags, ask: Callable[[], LDClient], client: LDClient | None = None) -> None:
+    """Does in a thread what waits: building the client unless it is there, and reading a persistent store."""
+    if client is None and ask is ambient.shared_client:
+        client = sys.modules["ldclient"]._state.ready
+    if client is not None and client._config.feature_store is None:
+        return
     import asyncio
 
     def work() -> None:
-        if getattr(ask()._config, "feature_store", None) is not None:
+        if ask()._config.feature_store is not None:
             flags.client()
 
     try:

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import ldclient
 from ldclient import Config, ambient, request
 from ldclient.integrations import TestData
+
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+import django
+
+django.setup()
+
+
+@pytest.fixture(scope="session")
+def django_project() -> Iterator[None]:
+    """Django as its own test runner sets it up."""
+    from django.test.utils import setup_test_environment, teardown_test_environment
+
+    setup_test_environment(debug=False)
+    yield
+    teardown_test_environment()
+
+
+@pytest.fixture(scope="session")
+def database(django_project: None) -> Iterator[None]:
+    """A database in memory, for the users of the admin."""
+    from django.db import connection
+
+    name = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0)
+    yield
+    connection.creation.destroy_test_db(name, verbosity=0)
 
 
 @pytest.fixture(autouse=True)
