@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from . import migrations as migrations
     from . import plugin as plugin
     from . import versioned_data_kind as versioned_data_kind
+    from ._pinned import PinnedClient as PinnedClient
     from .migrations import (
         ExecutionOrder,
         MigrationConfig,
@@ -85,6 +86,7 @@ __all__ = [
     "Operation",
     "OperationResult",
     "Origin",
+    "PinnedClient",
     "Result",
     "Stage",
     "WriteResult",
@@ -96,12 +98,14 @@ __all__ = [
     "integrations",
     "interfaces",
     "migrations",
+    "pinned",
     "plugin",
     "set_config",
     "set_sdk_key",
     "track",
     "use",
     "variation",
+    "variation_detail",
 ]
 
 __version__ = VERSION
@@ -129,6 +133,7 @@ _IMPORTED_WHEN_ASKED_FOR = {
     "Operation": "migrations",
     "OperationResult": "migrations",
     "Origin": "migrations",
+    "PinnedClient": "_pinned",
     "Result": "result",
     "Stage": "migrations",
     "WriteResult": "migrations",
@@ -194,18 +199,53 @@ def variation(key: str, *arguments: Any, **named: Any) -> Any:
     :param default: what is returned when the flag has no value for the user, and outside such a block; default None
     :raises RuntimeError: neither a key nor a Config was given
 
-    With three arguments, ``variation(key, user, default)``, the user is the one that is named.
+    With three arguments, ``variation(key, user, default)``, the user is the one that is named. In a request of a
+    framework whose middleware is installed (``ldclient.flask``, ``.django``, ``.asgi``, ``.wsgi``) the user is the
+    request's, and all evaluations see the flags of one moment.
 
     >>> with use({"key": "aa0ceb"}):
     ...     variation("your.feature.key", False)
     False
     """
+    scope = ambient.innermost()
+    client = get() if scope is None else scope.client()
+    if len(arguments) == 1 and not named:
+        return client.variation(key, None if scope is None else scope.user, arguments[0])
+    return client.variation(key, *_asked("variation", scope, arguments, named))
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def variation_detail(key: str, default: Any = None, /) -> evaluation.EvaluationDetail[Any]: ...
+
+    @overload
+    def variation_detail(key: str, user: object, default: Any, /) -> evaluation.EvaluationDetail[Any]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: Any) -> evaluation.EvaluationDetail[Any]: ...
+
+
+def variation_detail(key: str, *arguments: Any, **named: Any) -> Any:
+    """Returns what :func:`variation` does, as an ``EvaluationDetail`` with the reason. Takes the same arguments.
+
+    >>> with use({"key": "aa0ceb"}):
+    ...     variation_detail("your.feature.key", False).reason["errorKind"]
+    'CLIENT_NOT_READY'
+    """
+    scope = ambient.innermost()
+    client = get() if scope is None else scope.client()
+    return client.variation_detail(key, *_asked("variation_detail", scope, arguments, named))
+
+
+def _asked(method: str, scope: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+    """The user and the default of a call."""
     if len(arguments) == 2 and not named:
-        return get().variation(key, arguments[0], arguments[1])
+        return arguments[0], arguments[1]
     if len(arguments) + len(named) > 1 or named.keys() - {"default"}:
-        raise TypeError("variation() takes (key, default) or (key, user, default)")
+        raise TypeError(f"{method}() takes (key, default) or (key, user, default)")
     default = named["default"] if named else arguments[0] if arguments else None
-    return get().variation(key, ambient.current(), default)
+    return (None if scope is None else scope.user), default
 
 
 def track(name: str, data: object = None, metric_value: float | None = None) -> None:
@@ -220,7 +260,21 @@ def track(name: str, data: object = None, metric_value: float | None = None) -> 
     one logs a warning.
     """
     user = ambient.current()
-    get().track(name, ambient.anonymous_user() if user is None else user, data, metric_value)
+    ambient.client().track(name, ambient.anonymous_user() if user is None else user, data, metric_value)
+
+
+def pinned() -> PinnedClient:
+    """Returns a view of the client as it is now, for a ``with`` block inside which two reads of a flag cannot disagree.
+
+    :raises RuntimeError: neither a key nor a Config was given
+
+    The block keeps the ambient user. ``with ldclient.use(user, pinned=True):`` does both at once.
+
+    >>> with use({"key": "aa0ceb"}), pinned():
+    ...     variation("your.feature.key", False)
+    False
+    """
+    return ambient.client().pinned()
 
 
 def _reset_client() -> None:

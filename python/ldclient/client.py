@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._event_processor import Told
     from ._hooks import Registered
     from ._ldclient import _User
+    from ._pinned import PinnedClient
     from .hook import Hook
     from .interfaces import (
         BigSegmentStoreStatusProvider,
@@ -234,6 +235,15 @@ class LDClient(_ldclient.Client):
         replacement = self._replacement
         stats["replacement"] = None if replacement is None else replacement.stats()["state"]
         return stats
+
+    def pinned(self) -> PinnedClient:
+        """Returns this client as it is now: a view whose answers no later change of a flag can alter.
+
+        With a persistent feature store everything is read from the store first, which may wait for it.
+        """
+        from ._pinned import PinnedClient
+
+        return PinnedClient(self)
 
     def add_hook(self, hook: Hook) -> None:
         """Adds a hook, whose stages run from the next evaluation on; hooks that are there from the start belong into

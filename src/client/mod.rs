@@ -79,6 +79,22 @@ impl Live {
     }
 }
 
+impl Live {
+    /// The same process with the flags of an earlier moment, which may be one before a fork.
+    #[must_use]
+    pub fn with_flags_of(&self, earlier: &Arc<Live>) -> Arc<Live> {
+        if earlier.generation == self.generation {
+            return earlier.clone();
+        }
+        Arc::new(Live {
+            generation: self.generation,
+            ready: earlier.ready,
+            snapshot: earlier.snapshot.clone(),
+            runtime: self.runtime.clone(),
+        })
+    }
+}
+
 impl Client {
     /// A client, its background threads started. Returns at once.
     #[must_use]

@@ -136,7 +136,9 @@ impl PyClient {
         };
         let key = key.to_string_lossy();
         let mut live = Self::live(py, client);
-        if client.needs_store(&live, &key) {
+        if opened.pinned.is_some() {
+            live = opened.answering(live);
+        } else if client.needs_store(&live, &key) {
             drop(live);
             py.detach(|| client.read_store(Some(&key)));
             live = Self::live(py, client);

@@ -1,6 +1,6 @@
 //! `Client`: the native base of `LDClient`, and its life cycle. Its other methods stand in the file of their question:
-//! `variation`, `recording`, `event_processor`, `flags_state`, `migration`, `notices`, `delivery`, `stats`. Whom a call means has two names:
-//! `context` since 8.0 of the API, `user` before.
+//! `variation`, `recording`, `event_processor`, `flags_state`, `migration`, `notices`, `delivery`, `stats`, `pinned`.
+//! Whom a call means has two names: `context` since 8.0 of the API, `user` before.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::ending::Inside;
 use super::event_processor::Processor;
+use super::pinned::Pinned;
 use super::{notices, options, registry, stores, waiting};
 use crate::client::{Client, Live};
 
@@ -36,6 +37,8 @@ pub(super) struct Opened {
     pub(super) client: Arc<Client>,
     /// Values that stand for the default of a call, by flag key.
     pub(super) defaults: Option<Py<PyDict>>,
+    /// Set in a view of another client.
+    pub(super) pinned: Option<Pinned>,
 }
 
 impl PyClient {
@@ -47,6 +50,10 @@ impl PyClient {
 
     pub(super) fn client(&self) -> PyResult<&Arc<Client>> {
         self.opened().map(|opened| &opened.client)
+    }
+
+    pub(super) fn set_opened(&self, opened: Opened) -> Result<(), Opened> {
+        self.opened.set(opened)
     }
 
     /// What to answer from now; sees to it that waiting log lines reach Python.
@@ -96,6 +103,7 @@ impl PyClient {
         let opened = Opened {
             client: Client::open(settings),
             defaults: defaults.map(Bound::unbind),
+            pinned: None,
         };
         registry::add(&opened.client);
         if self.opened.set(opened).is_err() {
@@ -181,7 +189,9 @@ impl PyClient {
 /// Nobody holds the client any more. Not left to the last owner of the inner one: that may be a background thread.
 impl Drop for PyClient {
     fn drop(&mut self) {
-        if let Some(opened) = self.opened.get() {
+        if let Some(opened) = self.opened.get()
+            && opened.pinned.is_none()
+        {
             registry::leave(&opened.client);
         }
     }

@@ -134,9 +134,12 @@ impl PyClient {
         details_only_for_tracked_flags: bool,
         user: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<FeatureFlagsState> {
-        let client = self.client()?;
+        let opened = self.opened()?;
+        let client = &opened.client;
         let mut live = Self::live(py, client);
-        if live.runtime.storage().is_some() {
+        if opened.pinned.is_some() {
+            live = opened.answering(live);
+        } else if live.runtime.storage().is_some() {
             drop(live);
             py.detach(|| client.read_store(None));
             live = Self::live(py, client);

@@ -23,6 +23,7 @@ mod migration;
 mod names;
 mod notices;
 mod options;
+mod pinned;
 mod recording;
 mod redis_stores;
 mod registry;

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from ldclient import ambient, use
+import ldclient
+from ldclient import Config, LDClient, ambient, use
+from ldclient.evaluation import EvaluationDetail
+from ldclient.hook import EvaluationSeriesContext, Hook, Metadata, TrackSeriesContext
+from ldclient.integrations import TestData
+from stand_in import StandIn
 
 ANN = {"key": "ann"}
 BOB = {"key": "bob"}
@@ -128,5 +136,157 @@ def test_a_forked_child_has_an_anonymous_user_of_its_own() -> None:
         "if child == 0: os._exit(a.anonymous_user()['key'] == key)\n"
         "assert os.waitpid(child, 0)[1] == 0\n"
         "assert a.anonymous_user()['key'] == key\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+# One view for a block
+
+
+@pytest.fixture
+def flags() -> TestData:
+    """The flags of the shared client, ``new-ui`` on for everybody."""
+    source = TestData.data_source()
+    source.update(source.flag("new-ui").variation_for_all(True))
+    ldclient.set_config(Config("any-key", update_processor_class=source, send_events=False))
+    return source
+
+
+def turn_off(flags: TestData) -> None:
+    flags.update(flags.flag("new-ui").variation_for_all(False))
+    assert ldclient.get().variation("new-ui", ANN, None) is False
+
+
+def test_a_pinned_block_sees_the_flags_of_its_first_evaluation(flags: TestData) -> None:
+    with use(ANN, pinned=True):
+        assert ldclient.variation("new-ui", False) is True
+        turn_off(flags)
+        assert ldclient.variation("new-ui", False) is True
+        assert ldclient.variation_detail("new-ui", False).reason == {"kind": "FALLTHROUGH"}
+    with use(ANN, pinned=True):
+        assert ldclient.variation("new-ui", True) is False
+
+
+def test_a_block_that_is_not_pinned_sees_changes(flags: TestData) -> None:
+    with use(ANN):
+        assert ldclient.variation("new-ui", False) is True
+        turn_off(flags)
+        assert ldclient.variation("new-ui", True) is False
+
+
+def test_a_block_inside_a_pinned_one_has_its_own_user_and_the_same_view(flags: TestData) -> None:
+    flags.update(flags.flag("new-ui").variation_for_all(False).variation_for_user("bob", True))
+    with use(ANN, pinned=True):
+        assert ldclient.variation("new-ui", None) is False
+        turn_off(flags.update(flags.flag("new-ui").clear_targets()))
+        with use(BOB):
+            assert ldclient.variation("new-ui", None) is True
+        assert ldclient.variation("new-ui", BOB, None) is True
+
+
+def test_pinned_keeps_the_user_of_the_block_around_it(flags: TestData) -> None:
+    with use(ANN), ldclient.pinned() as view:
+        assert ambient.current() is ANN
+        turn_off(flags)
+        assert ldclient.variation("new-ui", None) is True
+        assert view.variation("new-ui", BOB, None) is True
+    assert ambient.current() is None
+
+
+def test_a_view_answers_every_question_from_its_moment(flags: TestData) -> None:
+    view = ldclient.get().pinned()
+    turn_off(flags)
+    assert view.bool_variation("new-ui", ANN) is True
+    assert view.variation_detail("new-ui", ANN, None).value is True
+    assert view.all_flags_state(ANN).get_flag_value("new-ui") is True
+    assert view.pinned().variation("new-ui", ANN, None) is True
+    assert view.all_flags(ANN) == {"new-ui": True}
+    assert "initialized" in repr(view)
+
+
+def test_closing_or_dropping_a_view_leaves_the_client_open(flags: TestData) -> None:
+    client = ldclient.get()
+    view = client.pinned()
+    view.close()
+    del view
+    gc.collect()
+    turn_off(flags)
+    assert not client.is_closed()
+
+
+def test_a_view_keeps_its_client(flags: TestData) -> None:
+    view = LDClient(Config("any-key", update_processor_class=flags, send_events=False)).pinned()
+    gc.collect()
+    assert not view.is_closed()
+    assert view.variation("new-ui", ANN, None) is True
+    view.client.close()
+
+
+def test_evaluations_and_events_of_a_view_reach_the_hooks_of_its_client(flags: TestData) -> None:
+    heard: list[str] = []
+
+    class Hearing(Hook):
+        metadata = Metadata("hearing")
+
+        def after_evaluation(
+            self, context: EvaluationSeriesContext, data: dict[str, Any], detail: EvaluationDetail[Any]
+        ) -> dict[str, Any]:
+            heard.append(f"{context.key}={detail.value}")
+            return data
+
+        def after_track(self, context: TrackSeriesContext) -> None:
+            heard.append(context.key)
+
+    with LDClient(Config("any-key", update_processor_class=flags, send_events=False, hooks=[Hearing()])) as client:
+        view = client.pinned()
+        turn_off(flags)
+        view.variation("new-ui", ANN, None)
+        view.track("bought", ANN)
+    assert heard == ["new-ui=True", "bought"]
+
+
+def test_events_of_a_view_are_the_clients(service: StandIn, start: Callable[..., LDClient]) -> None:
+    client = start(service)
+    view = client.pinned()
+    view.variation("your.feature.key", ANN, False)
+    view.track("bought", ANN)
+    assert client.flush(timeout=5).complete
+    kinds = {event["kind"] for event in service.events}
+    assert {"summary", "custom", "index"} <= kinds
+
+
+def test_all_threads_of_a_block_have_one_view(flags: TestData) -> None:
+    with use(ANN, pinned=True):
+        first = ambient.client()
+        around = contextvars.copy_context()
+        seen: list[object] = []
+        thread = threading.Thread(target=lambda: seen.append(around.run(ambient.client)))
+        thread.start()
+        thread.join(5)
+        assert seen == [first]
+    turn_off(flags)
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="the system has no fork")
+def test_a_view_answers_in_a_forked_child_from_the_flags_of_its_moment() -> None:
+    program = (
+        "import os, ldclient\n"
+        "from ldclient import Config, LDClient\n"
+        "from ldclient.integrations import TestData\n"
+        "td = TestData.data_source()\n"
+        "td.update(td.flag('f').variation_for_all(True))\n"
+        "client = LDClient(Config('k', update_processor_class=td, send_events=False))\n"
+        "view = client.pinned()\n"
+        "def work():\n"
+        "    td.update(td.flag('f').variation_for_all(False))\n"
+        "    return (view.variation('f', {'key': 'a'}, None), client.variation('f', {'key': 'a'}, None))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    right = work() == (True, False)\n"
+        "    del view\n"
+        "    os._exit(not right)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "assert view.variation('f', {'key': 'a'}, None) is True\n"
+        "client.close()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

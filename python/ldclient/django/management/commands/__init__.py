@@ -1,0 +1,3 @@
+"""``manage.py flags``."""
+
+__all__: list[str] = []

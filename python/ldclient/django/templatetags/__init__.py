@@ -1,0 +1,3 @@
+"""Template tags: ``{% load flags %}``."""
+
+__all__: list[str] = []
