@@ -1,8 +1,7 @@
 //! Which share of a rollout a context falls into: the first 60 bits of a SHA-1, as a number from 0 to 1.
 
-use sha1::{Digest, Sha1};
-
 use super::clauses::follow;
+use super::sha1::Sha1;
 use super::{Malformed, Operand, Part, Subject};
 use crate::model::{AttributeError, AttributeRef, Choice, Flag, Kind, Value};
 
@@ -75,17 +74,18 @@ pub fn bucket<S: Subject>(
         return Ok(None);
     };
     let hashed = |id: &str| {
-        let hash = match seed {
-            Some(seed) => Sha1::new().chain_update(seed.to_string()),
-            None => Sha1::new()
-                .chain_update(key)
-                .chain_update(b".")
-                .chain_update(salt),
-        };
-        let digest = hash.chain_update(b".").chain_update(id).finalize();
-        let first = digest[..8]
-            .iter()
-            .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        let mut hash = Sha1::new();
+        match seed {
+            Some(seed) => hash.add(seed.to_string().as_bytes()),
+            None => {
+                hash.add(key.as_bytes());
+                hash.add(b".");
+                hash.add(salt.as_bytes());
+            }
+        }
+        hash.add(b".");
+        hash.add(id.as_bytes());
+        let first = hash.first_half();
         #[allow(clippy::cast_precision_loss, reason = "the service divides doubles")]
         let bucket = (first >> 4) as f64 / SCALE;
         bucket
@@ -94,7 +94,7 @@ pub fn bucket<S: Subject>(
         return Ok(Some(hashed(part.key())));
     };
     let by = by.as_ref().map_err(|error| *error)?;
-    Ok(Some(part.with_attribute(by.name(), |value| {
+    Ok(Some(part.with_attribute(by, |value| {
         match follow(value, by) {
             Some(Operand::Str(text)) => hashed(text),
             Some(Operand::Int(number)) => hashed(&number.to_string()),

@@ -8,23 +8,25 @@ mod operators;
 mod outcome;
 mod prerequisites;
 mod segments;
+mod sha1;
 mod subject;
 mod targets;
 
+use clauses::Known;
 use std::sync::Arc;
 
 pub use bucketing::bucket;
 pub use outcome::{BigSegmentsStatus, ErrorKind, Outcome, Reason, ReasonValue};
 pub use subject::{Operand, Part, Subject};
 
-use crate::model::{Flag, Segment};
+use crate::model::{Flag, Key, Segment};
 
 /// Finds what flags refer to. A flag or segment that is deleted or malformed is not found.
 pub trait Lookup {
     /// The flag of this key.
-    fn flag(&self, key: &str) -> Option<&Flag>;
+    fn flag(&self, key: &Key) -> Option<&Flag>;
     /// The segment of this key.
-    fn segment(&self, key: &str) -> Option<&Segment>;
+    fn segment(&self, key: &Key) -> Option<&Segment>;
 }
 
 /// Is told of the prerequisites on the way.
@@ -134,8 +136,9 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         if let Some(variation) = targets::target(flag, self.subject) {
             return Ok(serve(flag, variation, Reason::TargetMatch));
         }
+        let mut known = Known::default();
         for (index, rule) in flag.rules.iter().enumerate() {
-            if self.all_match(&rule.clauses, None)? {
+            if self.all_match(&rule.clauses, &mut known, None)? {
                 let chosen = bucketing::choose(&rule.choice, flag, self.subject)?;
                 return Ok(serve_chosen(flag, chosen, |in_experiment| {
                     Reason::RuleMatch {
