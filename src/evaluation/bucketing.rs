@@ -40,15 +40,9 @@ pub(super) fn choose(
         by,
     )
     .map_err(|_| Malformed)?;
-    let mut sum = 0.0;
-    let share = rollout.shares.iter().find(|share| {
-        #[allow(clippy::cast_precision_loss, reason = "weights are at most 100,000")]
-        {
-            sum += share.weight as f64 / 100_000.0;
-        }
-        // Without a part of that kind the first share is served.
-        bucket.is_none_or(|bucket| bucket < sum)
-    });
+    // Without a part of that kind the first share is served.
+    let mut shares = rollout.shares.iter();
+    let share = shares.find(|share| bucket.is_none_or(|bucket| bucket < share.end));
     // Weights may add up to less than all, also by rounding: the rest belongs to the last share.
     let share = share.unwrap_or(last);
     Ok(Some((

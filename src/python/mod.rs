@@ -20,6 +20,7 @@ mod migration;
 mod names;
 mod notices;
 mod options;
+mod plain;
 mod recording;
 mod redis_big_segments;
 mod registry;

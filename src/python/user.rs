@@ -212,8 +212,8 @@ impl events::Subject for DictUser<'_, '_> {
         self.key_hash
     }
 
-    fn each_kind(&self, f: &mut dyn FnMut(&str)) {
-        f("user");
+    fn each_kind(&self, mut f: impl FnMut(&Kind)) {
+        f(&Kind::User);
     }
 
     fn named_key_hash(&self) -> Option<u64> {
