@@ -1,8 +1,7 @@
 //! Which share of a rollout a context falls into: the first 60 bits of a SHA-1, as a number from 0 to 1.
 
-use sha1::{Digest, Sha1};
-
 use super::clauses::follow;
+use super::sha1::Sha1;
 use super::{Malformed, Operand, Part, Subject};
 use crate::model::{AttributeError, AttributeRef, Choice, Flag, Kind, Value};
 
@@ -41,15 +40,9 @@ pub(super) fn choose(
         by,
     )
     .map_err(|_| Malformed)?;
-    let mut sum = 0.0;
-    let share = rollout.shares.iter().find(|share| {
-        #[allow(clippy::cast_precision_loss, reason = "weights are at most 100,000")]
-        {
-            sum += share.weight as f64 / 100_000.0;
-        }
-        // Without a part of that kind the first share is served.
-        bucket.is_none_or(|bucket| bucket < sum)
-    });
+    // Without a part of that kind the first share is served.
+    let mut shares = rollout.shares.iter();
+    let share = shares.find(|share| bucket.is_none_or(|bucket| bucket < share.end));
     // Weights may add up to less than all, also by rounding: the rest belongs to the last share.
     let share = share.unwrap_or(last);
     Ok(Some((
@@ -75,17 +68,18 @@ pub fn bucket<S: Subject>(
         return Ok(None);
     };
     let hashed = |id: &str| {
-        let hash = match seed {
-            Some(seed) => Sha1::new().chain_update(seed.to_string()),
-            None => Sha1::new()
-                .chain_update(key)
-                .chain_update(b".")
-                .chain_update(salt),
-        };
-        let digest = hash.chain_update(b".").chain_update(id).finalize();
-        let first = digest[..8]
-            .iter()
-            .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        let mut hash = Sha1::new();
+        match seed {
+            Some(seed) => hash.add(seed.to_string().as_bytes()),
+            None => {
+                hash.add(key.as_bytes());
+                hash.add(b".");
+                hash.add(salt.as_bytes());
+            }
+        }
+        hash.add(b".");
+        hash.add(id.as_bytes());
+        let first = hash.first_half();
         #[allow(clippy::cast_precision_loss, reason = "the service divides doubles")]
         let bucket = (first >> 4) as f64 / SCALE;
         bucket
@@ -94,7 +88,7 @@ pub fn bucket<S: Subject>(
         return Ok(Some(hashed(part.key())));
     };
     let by = by.as_ref().map_err(|error| *error)?;
-    Ok(Some(part.with_attribute(by.name(), |value| {
+    Ok(Some(part.with_attribute(by, |value| {
         match follow(value, by) {
             Some(Operand::Str(text)) => hashed(text),
             Some(Operand::Int(number)) => hashed(&number.to_string()),

@@ -1,17 +1,57 @@
 //! Whether a clause matches: which value is asked, lists as "any of", negation.
 
 use super::{Chain, Evaluation, Lookup, Malformed, Operand, Part, Subject, operators};
-use crate::model::{AttributeRef, Clause, Test, Value};
+use crate::model::{AttributeRef, Clause, Role, Test, Value};
+
+/// What is known of the clauses that stand in several rules of a flag: a bit for each.
+#[derive(Default)]
+pub(super) struct Known {
+    asked: u64,
+    matched: u64,
+}
+
+impl Known {
+    #[inline]
+    fn of(&self, clause: &Clause) -> Option<bool> {
+        let bit = bit_of(clause);
+        (self.asked & bit != 0).then_some(self.matched & bit != 0)
+    }
+
+    #[inline]
+    fn note(&mut self, clause: &Clause, matched: bool) {
+        let bit = bit_of(clause);
+        self.asked |= bit;
+        self.matched |= if matched { bit } else { 0 };
+    }
+}
+
+/// No bit for a clause that stands alone.
+#[inline]
+fn bit_of(clause: &Clause) -> u64 {
+    match clause.repeated {
+        0 => 0,
+        number => 1_u64 << (number - 1 & 63),
+    }
+}
 
 impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
     /// Whether every clause matches. `chain` is the segments that led here.
     pub(super) fn all_match(
         &mut self,
         clauses: &[Clause],
+        known: &mut Known,
         chain: Option<&Chain<'_>>,
     ) -> Result<bool, Malformed> {
         for clause in clauses {
-            if !self.clause(clause, chain)? {
+            let matched = match known.of(clause) {
+                Some(matched) => matched,
+                None => {
+                    let matched = self.clause(clause, chain)?;
+                    known.note(clause, matched);
+                    matched
+                }
+            };
+            if !matched {
                 return Ok(false);
             }
         }
@@ -23,7 +63,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
             return Ok(self.any_segment(keys, chain)? != clause.negate);
         }
         if let Ok(attribute) = &clause.attribute
-            && attribute.name() == "kind"
+            && attribute.role() == Role::Kind
             && attribute.members().is_empty()
         {
             let matched = self
@@ -36,7 +76,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         };
         let attribute = clause.attribute.as_ref().map_err(|_| Malformed)?;
         Ok(
-            part.with_attribute(attribute.name(), |value| match follow(value, attribute) {
+            part.with_attribute(attribute, |value| match follow(value, attribute) {
                 // A missing attribute never matches, even when negated.
                 None => false,
                 Some(Operand::Value(Value::Array(items))) => {

@@ -8,23 +8,25 @@ mod operators;
 mod outcome;
 mod prerequisites;
 mod segments;
+mod sha1;
 mod subject;
 mod targets;
 
+use clauses::Known;
 use std::sync::Arc;
 
 pub use bucketing::bucket;
 pub use outcome::{BigSegmentsStatus, ErrorKind, Outcome, Reason, ReasonValue};
 pub use subject::{Operand, Part, Subject};
 
-use crate::model::{Flag, Segment};
+use crate::model::{Choice, Flag, Key, Segment};
 
 /// Finds what flags refer to. A flag or segment that is deleted or malformed is not found.
 pub trait Lookup {
     /// The flag of this key.
-    fn flag(&self, key: &str) -> Option<&Flag>;
+    fn flag(&self, key: &Key) -> Option<&Flag>;
     /// The segment of this key.
-    fn segment(&self, key: &str) -> Option<&Segment>;
+    fn segment(&self, key: &Key) -> Option<&Segment>;
 }
 
 /// Is told of the prerequisites on the way.
@@ -97,9 +99,44 @@ impl<'c> Chain<'c> {
     }
 }
 
+/// What a flag serves to everybody, if whom it is evaluated for makes no difference: most flags are off, or on for all.
+#[inline]
+fn for_everybody(flag: &Flag) -> Option<Outcome> {
+    if !flag.on {
+        return Some(off(flag, Reason::Off));
+    }
+    if !(flag.prerequisites.is_empty() && flag.targets.is_empty() && flag.rules.is_empty()) {
+        return None;
+    }
+    match flag.fallthrough {
+        Choice::Variation(variation) => Some(serve(
+            flag,
+            variation,
+            Reason::Fallthrough {
+                in_experiment: false,
+            },
+        )),
+        Choice::Missing | Choice::Rollout(_) => None,
+    }
+}
+
 /// Evaluates a flag for a subject. Answers for every input.
 #[must_use]
+#[inline]
 pub fn evaluate<S: Subject, L: Lookup>(
+    flag: &Flag,
+    subject: &S,
+    lookup: &L,
+    big_segments: Option<&dyn BigSegments>,
+    recorder: &mut dyn Recorder,
+) -> Outcome {
+    match for_everybody(flag) {
+        Some(outcome) => outcome,
+        None => evaluate_for(flag, subject, lookup, big_segments, recorder),
+    }
+}
+
+fn evaluate_for<S: Subject, L: Lookup>(
     flag: &Flag,
     subject: &S,
     lookup: &L,
@@ -125,8 +162,8 @@ pub fn evaluate<S: Subject, L: Lookup>(
 
 impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
     fn flag(&mut self, flag: &Flag, chain: &Chain<'_>) -> Result<Outcome, Malformed> {
-        if !flag.on {
-            return Ok(off(flag, Reason::Off));
+        if let Some(outcome) = for_everybody(flag) {
+            return Ok(outcome);
         }
         if let Some(index) = self.failed_prerequisite(flag, chain)? {
             return Ok(off(flag, Reason::PrerequisiteFailed { index }));
@@ -134,8 +171,9 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         if let Some(variation) = targets::target(flag, self.subject) {
             return Ok(serve(flag, variation, Reason::TargetMatch));
         }
+        let mut known = Known::default();
         for (index, rule) in flag.rules.iter().enumerate() {
-            if self.all_match(&rule.clauses, None)? {
+            if self.all_match(&rule.clauses, &mut known, None)? {
                 let chosen = bucketing::choose(&rule.choice, flag, self.subject)?;
                 return Ok(serve_chosen(flag, chosen, |in_experiment| {
                     Reason::RuleMatch {

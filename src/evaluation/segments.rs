@@ -1,13 +1,16 @@
 //! Whether a context belongs to a segment: by its lists, its rules, other segments, or a big segment store.
 
-use super::{BigSegmentsStatus, Chain, Evaluation, Lookup, Malformed, Part, Subject, bucketing};
-use crate::model::{Segment, SegmentRule, SegmentTarget};
+use super::{
+    BigSegmentsStatus, Chain, Evaluation, Lookup, Malformed, Part, Subject, bucketing,
+    clauses::Known,
+};
+use crate::model::{Key, Segment, SegmentRule, SegmentTarget};
 
 impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
     /// Whether the context is in any of these. A segment that does not exist has no members.
     pub(super) fn any_segment(
         &mut self,
-        keys: &[Box<str>],
+        keys: &[Key],
         chain: Option<&Chain<'_>>,
     ) -> Result<bool, Malformed> {
         for key in keys {
@@ -49,7 +52,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         targets.iter().any(|target| {
             self.subject
                 .part(&target.kind)
-                .is_some_and(|part| target.keys.contains(part.key()))
+                .is_some_and(|part| target.keys.contains_hashed(part.key(), part.key_hash()))
         })
     }
 
@@ -59,7 +62,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         rule: &SegmentRule,
         chain: &Chain<'_>,
     ) -> Result<bool, Malformed> {
-        if !self.all_match(&rule.clauses, Some(chain))? {
+        if !self.all_match(&rule.clauses, &mut Known::default(), Some(chain))? {
             return Ok(false);
         }
         let Some(weight) = rule.weight else {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Context, Individual, Kind, Value, int_equals_float};
+use crate::model::{AttributeRef, Context, Individual, Kind, Role, Value, int_equals_float};
 
 /// Somebody with one or several kinds.
 pub trait Subject {
@@ -19,9 +19,15 @@ pub trait Subject {
 pub trait Part {
     /// The key.
     fn key(&self) -> &str;
-    /// Hands the attribute to `then`; `None` where there is none or it is null. The value need not live longer.
-    /// `name` is one of the built-in names, or any other.
-    fn with_attribute<R>(&self, name: &str, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R;
+    /// The `hash_of` the key.
+    fn key_hash(&self) -> u64;
+    /// Hands the attribute that the reference begins with to `then`; `None` where there is none or it is null. The
+    /// value need not live longer.
+    fn with_attribute<R>(
+        &self,
+        attribute: &AttributeRef,
+        then: impl FnOnce(Option<Operand<'_>>) -> R,
+    ) -> R;
 }
 
 /// An attribute's value, borrowed.
@@ -123,13 +129,23 @@ impl Part for Individual {
         Individual::key(self)
     }
 
-    fn with_attribute<R>(&self, name: &str, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R {
-        then(match name {
-            "key" => Some(Operand::Str(Individual::key(self))),
-            "kind" => Some(Operand::Str(self.kind().as_str())),
-            "name" => self.name().map(Operand::Str),
-            "anonymous" => Some(Operand::Bool(self.anonymous())),
-            name => self.attribute(name).and_then(Operand::new),
+    #[inline]
+    fn key_hash(&self) -> u64 {
+        Individual::key_hash(self)
+    }
+
+    #[inline]
+    fn with_attribute<R>(
+        &self,
+        attribute: &AttributeRef,
+        then: impl FnOnce(Option<Operand<'_>>) -> R,
+    ) -> R {
+        then(match attribute.role() {
+            Role::Key => Some(Operand::Str(Individual::key(self))),
+            Role::Kind => Some(Operand::Str(self.kind().as_str())),
+            Role::Name => self.name().map(Operand::Str),
+            Role::Anonymous => Some(Operand::Bool(self.anonymous())),
+            Role::Other => self.attribute(attribute.name()).and_then(Operand::new),
         })
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn target(flag: &Flag, subject: &impl Subject) -> Option<i64> {
         .find(|target| {
             subject
                 .part(&target.kind)
-                .is_some_and(|part| target.keys.contains(part.key()))
+                .is_some_and(|part| target.keys.contains_hashed(part.key(), part.key_hash()))
         })
         .map(|target| target.variation)
 }

@@ -9,7 +9,7 @@ use super::Settings;
 use super::diagnostics::Diary;
 use super::ledger::Loss;
 use super::log::{Level, Part};
-use super::output::{Packer, Payload, Written, WrittenSummary};
+use super::output::{Packer, Payload, Writer, WrittenSummary};
 use super::recorder::{Batch, Recorder};
 use super::redaction::{self, Gate};
 use super::sender::{Failure, Sender, status_text};
@@ -31,7 +31,7 @@ enum Health {
 pub(super) struct Delivery {
     recorder: Arc<Recorder>,
     sender: Sender,
-    gate: Gate,
+    gate: Arc<Gate>,
     diary: Option<Diary>,
     bulk_url: String,
     diagnostic_url: String,
@@ -55,7 +55,7 @@ impl Delivery {
             }
         }
         Delivery {
-            gate: Gate::new(settings),
+            gate: Arc::new(Gate::new(settings)),
             diary: settings
                 .diagnostics
                 .clone()
@@ -87,15 +87,14 @@ impl Delivery {
         }
         let end_ms = self.recorder.clock.now_ms();
         let mut packer = Packer::new();
+        let gate = self.gate.clone();
+        let mut writer = Writer::new(&gate);
         // Each event is released as soon as it is written.
         for event in events {
             if let Some(name) = redaction::too_deep(&event.context) {
                 self.warn_too_deep(name);
             }
-            let full = packer.add(&Written {
-                event: &event,
-                gate: &self.gate,
-            });
+            let full = packer.add_written(|out| writer.write(&event, out));
             self.packed(full, now);
         }
         if let Some(summary) = summary {

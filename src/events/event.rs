@@ -19,12 +19,8 @@ pub(super) enum What {
     Index,
     /// The application named a context.
     Identify,
-    /// The application's own event.
-    Custom {
-        key: Box<str>,
-        data: Option<Value>,
-        metric: Option<Value>,
-    },
+    /// The application's own event: its members, written.
+    Custom(Vec<u8>),
     /// An evaluation that is sent because its flag is tracked.
     Feature(Arc<Evaluation>),
     /// An evaluation that is sent because its flag is being debugged.

@@ -13,6 +13,7 @@ use crossbeam_channel::{
 
 use super::Settings;
 use super::clock::Clock;
+use super::custom::Custom;
 use super::delivery::Delivery;
 use super::diagnostics::StreamInit;
 use super::ledger::{FlushReport, Ledger, Loss};
@@ -139,15 +140,9 @@ impl Events {
         self.recorder.identify(context)
     }
 
-    /// Records an event of the application, with data of any shape and a number; tells whether it was kept.
-    pub fn track(
-        &self,
-        key: &str,
-        subject: &impl Subject,
-        data: Option<Value>,
-        metric: Option<Value>,
-    ) -> bool {
-        self.recorder.track(key, subject, data, metric)
+    /// Records an event of the application; tells whether it was kept.
+    pub fn track(&self, custom: Custom, subject: &impl Subject) -> bool {
+        self.recorder.track(custom, subject)
     }
 
     /// Records a step of a migration; tells whether the event was kept. `members` is an object of the event's own

@@ -20,6 +20,7 @@
 //! 9. Nothing here outlives a fork: the child makes its own `Events` and never touches or drops the inherited one.
 
 mod clock;
+mod custom;
 mod delivery;
 mod diagnostics;
 mod event;
@@ -42,6 +43,7 @@ mod tests;
 use std::time::Duration;
 
 pub use clock::{Clock, SystemClock};
+pub use custom::Custom;
 pub use diagnostics::Diagnostics;
 pub use flusher::{Events, Flushing};
 pub use ledger::{Dropped, FlushReport, Ledger};

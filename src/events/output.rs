@@ -4,12 +4,14 @@
 //! An event that has no JSON form costs only itself. A payload ends at 10,000 events or before it would exceed 4 MiB
 //! (uncompressed); a single event beyond that goes alone.
 
+use std::sync::Arc;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::event::{Evaluation, Event, What};
 use super::redaction::{Gate, Shallow};
 use super::summary::{MergedCounter, MergedFlag, Summary};
-use crate::model::Value;
+use crate::model::{Context, Value};
 
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 const MOST_EVENTS: u64 = 10_000;
@@ -55,10 +57,21 @@ impl Packer {
         &mut self,
         event: &impl Serialize,
     ) -> Result<Option<Payload>, serde_json::Error> {
+        self.add_written(|body| serde_json::to_writer(body, event))
+    }
+
+    /// Adds what `write` appends as one event; returns the payload that is full now.
+    ///
+    /// # Errors
+    /// When `write` fails; nothing was added then.
+    pub(super) fn add_written(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+    ) -> Result<Option<Payload>, serde_json::Error> {
         let Payload { body, events } = &mut self.open;
         let start = body.len();
         body.push(if *events == 0 { b'[' } else { b',' });
-        if let Err(error) = serde_json::to_writer(&mut *body, event) {
+        if let Err(error) = write(body) {
             body.truncate(start);
             return Err(error);
         }
@@ -92,49 +105,122 @@ impl Payload {
     }
 }
 
-/// An event about to be written.
-pub(super) struct Written<'a> {
-    pub(super) event: &'a Event,
-    pub(super) gate: &'a Gate,
+/// How many written contexts are kept during a flush.
+const KEPT: usize = 64;
+
+/// Writes the events of one flush. What may be told of a context is written once for events that stand near each other.
+pub(super) struct Writer<'a> {
+    gate: &'a Gate,
+    /// Each at the place that its address gives. The contexts of all events of a flush are alive when it begins, so no
+    /// address stands for two of them.
+    passed: Vec<Passed>,
 }
 
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Event {
-            at_ms,
-            context,
-            what,
-        } = self.event;
-        let (kind, without_anonymous) = match what {
+/// The public form of a context, written.
+#[derive(Default)]
+struct Passed {
+    address: usize,
+    without_anonymous: bool,
+    json: Vec<u8>,
+}
+
+impl Writer<'_> {
+    pub(super) fn new(gate: &Gate) -> Writer<'_> {
+        Writer {
+            gate,
+            passed: Vec::new(),
+        }
+    }
+
+    /// Appends the event as JSON.
+    ///
+    /// # Errors
+    /// When it has no JSON form; what was appended then is to be cut off.
+    pub(super) fn write(
+        &mut self,
+        event: &Event,
+        out: &mut Vec<u8>,
+    ) -> Result<(), serde_json::Error> {
+        let (kind, without_anonymous) = match &event.what {
             What::Index => ("index", false),
             What::Identify => ("identify", false),
             What::Debug(_) => ("debug", false),
             What::Feature(_) => ("feature", true),
-            What::Custom { .. } => ("custom", true),
+            What::Custom(_) => ("custom", true),
             What::MigrationOp(_) => ("migration_op", true),
         };
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", kind)?;
-        map.serialize_entry("creationDate", at_ms)?;
-        match what {
+        out.extend_from_slice(b"{\"kind\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"creationDate\":");
+        serde_json::to_writer(&mut *out, &event.at_ms)?;
+        match &event.what {
             What::Index | What::Identify => {}
+            What::Custom(members) => {
+                out.push(b',');
+                out.extend_from_slice(members);
+            }
             What::Feature(evaluation) | What::Debug(evaluation) => {
-                write_evaluation(&mut map, evaluation)?;
+                write_members(out, &**evaluation)?;
             }
-            What::Custom { key, data, metric } => {
-                map.serialize_entry("key", key)?;
-                write_value(&mut map, "data", data.as_ref())?;
-                write_value(&mut map, "metricValue", metric.as_ref())?;
-            }
-            What::MigrationOp(members) => {
-                if let Value::Object(members) = members {
-                    for (name, value) in members {
-                        write_value(&mut map, name, Some(value))?;
-                    }
-                }
+            What::MigrationOp(members) => write_members(out, &Members(members))?,
+        }
+        out.extend_from_slice(b",\"context\":");
+        self.write_context(&event.context, without_anonymous, out)?;
+        out.push(b'}');
+        Ok(())
+    }
+
+    fn write_context(
+        &mut self,
+        context: &Arc<Context>,
+        without_anonymous: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), serde_json::Error> {
+        let address = Arc::as_ptr(context) as usize;
+        if self.passed.is_empty() {
+            self.passed.resize_with(KEPT, Passed::default);
+        }
+        // Addresses differ in their middle bits: each context is an allocation of its own.
+        let passed = &mut self.passed[address / 32 % KEPT];
+        if passed.address != address || passed.without_anonymous != without_anonymous {
+            passed.address = 0;
+            passed.json.clear();
+            serde_json::to_writer(
+                &mut passed.json,
+                &self.gate.pass(context, without_anonymous),
+            )?;
+            passed.address = address;
+            passed.without_anonymous = without_anonymous;
+        }
+        out.extend_from_slice(&passed.json);
+        Ok(())
+    }
+}
+
+/// Appends the members of what is written as an object, each with a comma before it.
+fn write_members(out: &mut Vec<u8>, object: &impl Serialize) -> Result<(), serde_json::Error> {
+    let start = out.len();
+    serde_json::to_writer(&mut *out, object)?;
+    out.pop();
+    if out.len() == start + 1 {
+        out.pop();
+    } else if let Some(brace) = out.get_mut(start) {
+        *brace = b',';
+    }
+    Ok(())
+}
+
+/// The members of an object; nothing of any other value.
+struct Members<'a>(&'a Value);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Value::Object(members) = self.0 {
+            for (name, value) in members {
+                write_value(&mut map, name, Some(value))?;
             }
         }
-        map.serialize_entry("context", &self.gate.pass(context, without_anonymous))?;
         map.end()
     }
 }
@@ -147,23 +233,26 @@ fn write_value<M: SerializeMap>(
     value.map_or(Ok(()), |value| map.serialize_entry(name, &Shallow(value)))
 }
 
-fn write_evaluation<M: SerializeMap>(map: &mut M, evaluation: &Evaluation) -> Result<(), M::Error> {
-    map.serialize_entry("key", &evaluation.key)?;
-    write_value(map, "value", Some(&evaluation.value))?;
-    write_value(map, "default", Some(&evaluation.default))?;
-    if let Some(version) = evaluation.version {
-        map.serialize_entry("version", &version)?;
+impl Serialize for Evaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("key", &self.key)?;
+        write_value(&mut map, "value", Some(&self.value))?;
+        write_value(&mut map, "default", Some(&self.default))?;
+        if let Some(version) = self.version {
+            map.serialize_entry("version", &version)?;
+        }
+        if let Some(variation) = self.variation {
+            map.serialize_entry("variation", &variation)?;
+        }
+        if let Some(reason) = &self.reason {
+            map.serialize_entry("reason", reason)?;
+        }
+        if let Some(key) = &self.prerequisite_of {
+            map.serialize_entry("prereqOf", key)?;
+        }
+        map.end()
     }
-    if let Some(variation) = evaluation.variation {
-        map.serialize_entry("variation", &variation)?;
-    }
-    if let Some(reason) = &evaluation.reason {
-        map.serialize_entry("reason", reason)?;
-    }
-    if let Some(key) = &evaluation.prerequisite_of {
-        map.serialize_entry("prereqOf", key)?;
-    }
-    Ok(())
 }
 
 /// A summary about to be written.
@@ -254,6 +343,16 @@ mod tests {
                 (r#"["b"]"#.into(), 1)
             ]
         );
+    }
+
+    #[test]
+    fn members_are_written_with_a_comma_before_each() {
+        for (object, members) in [("{}", ""), (r#"{"a":1,"b":[2]}"#, r#","a":1,"b":[2]"#)] {
+            let mut out = b"x".to_vec();
+            let object: Value = serde_json::from_str(object).unwrap();
+            write_members(&mut out, &Members(&object)).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), format!("x{members}"));
+        }
     }
 
     #[test]

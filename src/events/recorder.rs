@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Settings;
 use super::clock::Clock;
+use super::custom::Custom;
 use super::diagnostics::StreamInit;
 use super::event::{Evaluation, Event, What};
 use super::ledger::{Books, Ledger, Loss};
@@ -264,18 +265,14 @@ impl Recorder {
     }
 
     /// Records an event of the application.
-    pub(super) fn track(
-        &self,
-        key: &str,
-        subject: &impl Subject,
-        data: Option<Value>,
-        metric: Option<Value>,
-    ) -> bool {
-        let what = What::Custom {
-            key: key.into(),
-            data,
-            metric,
-        };
+    pub(super) fn track(&self, custom: Custom, subject: &impl Subject) -> bool {
+        let what = custom.members().map(What::Custom);
+        if what.is_none() {
+            self.log.log(
+                Level::Warning,
+                "an event cannot be written as JSON and was dropped".to_owned(),
+            );
+        }
         self.record(subject, what, true, None)
     }
 
@@ -286,21 +283,33 @@ impl Recorder {
         members: Value,
         sampling_ratio: Option<u64>,
     ) -> bool {
-        self.record(subject, What::MigrationOp(members), false, sampling_ratio)
+        self.record(
+            subject,
+            Some(What::MigrationOp(members)),
+            false,
+            sampling_ratio,
+        )
     }
 
     fn record(
         &self,
         subject: &impl Subject,
-        what: What,
+        what: Option<What>,
         with_index: bool,
         ratio: Option<u64>,
     ) -> bool {
         let now_ms = self.clock.now_ms();
         let context = subject.to_context();
-        let index = context.clone().and_then(|context| self.telling(context));
+        let key = context.as_ref().and_then(|_| self.key_to_note(subject));
+        // Where it is not simply the context, it is made before the lock.
+        let named = if self.omit_anonymous {
+            context.clone().and_then(|context| self.telling(context))
+        } else {
+            None
+        };
         let mut state = self.lock();
-        if state.is_new(index.as_ref().map(Subject::key_hash)) && with_index && !state.closed {
+        if state.is_new(key) && with_index && !state.closed {
+            let index = named.or_else(|| context.clone());
             state.keep(self.capacity, now_ms, index, What::Index);
         }
         let kept = state.sampler.picks(ratio) && state.keep(self.capacity, now_ms, context, what);
@@ -416,14 +425,14 @@ impl State {
         capacity: usize,
         at_ms: i64,
         context: Option<Arc<Context>>,
-        what: What,
+        what: impl Into<Option<What>>,
     ) -> bool {
         self.books.accept();
         if self.closed {
             self.books.refuse(Loss::Closed);
             return false;
         }
-        let Some(context) = context else {
+        let (Some(context), Some(what)) = (context, what.into()) else {
             self.books.refuse(Loss::Unencodable);
             return false;
         };

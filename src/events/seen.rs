@@ -34,6 +34,8 @@ type Keys = hashbrown::HashSet<u64, AsItIs>;
 pub(super) struct Seen {
     young: Keys,
     old: Keys,
+    /// The key that was noted last; it is among the young.
+    last: Option<u64>,
     capacity: usize,
 }
 
@@ -42,13 +44,21 @@ impl Seen {
         Seen {
             young: Keys::default(),
             old: Keys::default(),
+            last: None,
             capacity,
         }
     }
 
     /// Notes a key; tells whether it was known.
+    #[inline]
     pub(super) fn note(&mut self, key: u64) -> bool {
-        self.young.contains(&key) || self.note_in_young(key)
+        self.last == Some(key) || self.note_another(key)
+    }
+
+    fn note_another(&mut self, key: u64) -> bool {
+        let known = self.young.contains(&key) || self.note_in_young(key);
+        self.last = Some(key).filter(|_| self.capacity > 0);
+        known
     }
 
     fn note_in_young(&mut self, key: u64) -> bool {
@@ -67,6 +77,7 @@ impl Seen {
     pub(super) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
+        self.last = None;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Context, Individual};
+use crate::model::{Context, Individual, Kind};
 
 /// A context, or something that can become one.
 ///
@@ -13,8 +13,8 @@ pub trait Subject {
     /// The hash of its fully qualified key, as `Context::key_hash` gives it.
     fn key_hash(&self) -> u64;
 
-    /// Calls back with the name of each of its kinds.
-    fn each_kind(&self, f: &mut dyn FnMut(&str));
+    /// Calls back with each of its kinds.
+    fn each_kind(&self, f: impl FnMut(&Kind));
 
     /// The whole context; `None` if there is none to be had, which drops the events that need it.
     fn to_context(&self) -> Option<Arc<Context>>;
@@ -33,9 +33,9 @@ impl Subject for Arc<Context> {
     }
 
     #[inline]
-    fn each_kind(&self, f: &mut dyn FnMut(&str)) {
+    fn each_kind(&self, mut f: impl FnMut(&Kind)) {
         for individual in self.individuals() {
-            f(individual.kind().as_str());
+            f(individual.kind());
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::subject::Subject;
-use crate::model::{Flag, Value};
+use crate::model::{Flag, Kind, Value};
 
 type Table<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -97,11 +97,12 @@ impl Tally {
 
     #[inline]
     fn note_kinds(&mut self, subject: &impl Subject) {
-        subject.each_kind(&mut |kind| {
-            if kind == "user" {
-                self.user = true;
-            } else if !self.other_kinds.iter().any(|known| **known == *kind) {
-                self.other_kinds.push(kind.into());
+        subject.each_kind(|kind| match kind {
+            Kind::User => self.user = true,
+            Kind::Named(kind) => {
+                if !self.other_kinds.contains(kind) {
+                    self.other_kinds.push(kind.clone());
+                }
             }
         });
     }

@@ -3,12 +3,44 @@
 
 use std::fmt;
 
+use super::keys::hash_of;
+
 /// Where an attribute is found: its name, then the members to follow inside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributeRef {
     /// As it was written; events report a redacted attribute in this form.
     raw: Box<str>,
-    components: Box<[Box<str>]>,
+    /// Name and members, where they are not what was written.
+    components: Option<Box<[Box<str>]>>,
+    role: Role,
+    name_hash: u64,
+}
+
+/// What an attribute's name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `key`.
+    Key,
+    /// `kind`.
+    Kind,
+    /// `name`.
+    Name,
+    /// `anonymous`.
+    Anonymous,
+    /// Any other: an attribute of the application's own.
+    Other,
+}
+
+impl From<&str> for Role {
+    fn from(name: &str) -> Role {
+        match name {
+            "key" => Role::Key,
+            "kind" => Role::Kind,
+            "name" => Role::Name,
+            "anonymous" => Role::Anonymous,
+            _ => Role::Other,
+        }
+    }
 }
 
 /// Why a text is no attribute reference.
@@ -44,16 +76,23 @@ impl AttributeRef {
             return Err(AttributeError::Empty);
         }
         let Some(path) = text.strip_prefix('/') else {
-            return Ok(AttributeRef {
-                raw: text.into(),
-                components: [text.into()].into(),
-            });
+            return Ok(AttributeRef::new(text, None));
         };
         let components = path.split('/').map(unescape).collect::<Result<_, _>>()?;
-        Ok(AttributeRef {
-            raw: text.into(),
+        Ok(AttributeRef::new(text, Some(components)))
+    }
+
+    fn new(raw: &str, components: Option<Box<[Box<str>]>>) -> AttributeRef {
+        let name = match &components {
+            Some(components) => components.first().map_or("", |name| name),
+            None => raw,
+        };
+        AttributeRef {
+            role: Role::from(name),
+            name_hash: hash_of(name),
+            raw: raw.into(),
             components,
-        })
+        }
     }
 
     /// The reference to the attribute of exactly this name, whatever characters it has.
@@ -64,33 +103,55 @@ impl AttributeRef {
         if name.is_empty() {
             return Err(AttributeError::Empty);
         }
-        let raw = if name.starts_with('/') {
-            format!("/{}", name.replace('~', "~0").replace('/', "~1")).into()
+        Ok(if name.starts_with('/') {
+            let raw = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            AttributeRef::new(&raw, Some([name.into()].into()))
         } else {
-            name.into()
-        };
-        Ok(AttributeRef {
-            raw,
-            components: [name.into()].into(),
+            AttributeRef::new(name, None)
         })
     }
 
     /// The attribute's own name.
     #[must_use]
+    #[inline]
     pub fn name(&self) -> &str {
-        self.components.first().map_or("", |name| name)
+        match &self.components {
+            Some(components) => components.first().map_or("", |name| name),
+            None => &self.raw,
+        }
+    }
+
+    /// What the name means.
+    #[must_use]
+    #[inline]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The [`hash_of`] the name.
+    #[must_use]
+    #[inline]
+    pub fn name_hash(&self) -> u64 {
+        self.name_hash
     }
 
     /// The members to follow inside the attribute; empty for a plain name.
     #[must_use]
+    #[inline]
     pub fn members(&self) -> &[Box<str>] {
-        self.components.get(1..).unwrap_or(&[])
+        match &self.components {
+            Some(components) => components.get(1..).unwrap_or(&[]),
+            None => &[],
+        }
     }
 
     /// Name and members together; never empty.
     #[must_use]
     pub fn components(&self) -> &[Box<str>] {
-        &self.components
+        match &self.components {
+            Some(components) => components,
+            None => std::slice::from_ref(&self.raw),
+        }
     }
 
     /// The reference as text, escaped where needed.

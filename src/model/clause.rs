@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::attribute::{AttributeError, AttributeRef};
 use super::context::Kind;
-use super::flag::KeySet;
+use super::keys::{Key, KeySet};
 use super::value::Value;
 
 /// How many steps a pattern with look-around or back-references may take on one value before it counts as no match.
@@ -27,13 +27,15 @@ pub struct Clause {
     pub negate: bool,
     /// The operator with its operands.
     pub test: Test,
+    /// The number from 1 to 64 of a clause that stands in several rules of its flag; 0 for any other one.
+    pub repeated: u8,
 }
 
 /// An operator with its operands. Operands that the operator cannot use are left out: they never match.
 #[derive(Debug)]
 pub enum Test {
     /// `segmentMatch`: the keys of the segments.
-    Segments(Box<[Box<str>]>),
+    Segments(Box<[Key]>),
     /// `in`.
     In(Needles),
     /// `startsWith`.
@@ -153,6 +155,9 @@ pub fn parse_time_ms(text: &str) -> Option<f64> {
 /// A semantic version whose minor and patch numbers may be missing ("2" is 2.0.0, "2-rc1" is 2.0.0-rc1).
 #[must_use]
 pub fn parse_version(text: &str) -> Option<semver::Version> {
+    if let Some([major, minor, patch]) = three_numbers(text) {
+        return Some(semver::Version::new(major, minor, patch));
+    }
     if let Ok(version) = semver::Version::parse(text) {
         return Some(version);
     }
@@ -169,7 +174,31 @@ pub fn parse_version(text: &str) -> Option<semver::Version> {
     semver::Version::parse(&format!("{numbers}{missing}{rest}")).ok()
 }
 
-#[derive(Deserialize)]
+/// What nearly every version is, read at once: three numbers. `None` leaves any other text to the parser.
+fn three_numbers(text: &str) -> Option<[u64; 3]> {
+    let mut numbers = [0; 3];
+    let (mut part, mut digits) = (0, 0_u32);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                // A leading zero is an error, and more digits may not fit.
+                if digits > 0 && numbers[part] == 0 || digits == 18 {
+                    return None;
+                }
+                numbers[part] = numbers[part] * 10 + u64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && part < 2 => {
+                part += 1;
+                digits = 0;
+            }
+            _ => return None,
+        }
+    }
+    (part == 2 && digits > 0).then_some(numbers)
+}
+
+#[derive(Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawClause {
     context_kind: Option<String>,
@@ -196,14 +225,41 @@ impl From<RawClause> for Clause {
                 raw.op.as_deref().unwrap_or_default(),
                 raw.values.unwrap_or_default(),
             ),
+            repeated: 0,
         }
     }
+}
+
+/// How many different clauses of a flag can have a number, and how many are compared with each one that comes.
+const MOST_REPEATED: usize = 64;
+
+/// Which of a flag's clauses are the same: a number from 1 for each of them, 0 for one that stands alone.
+pub(super) fn repeated<'a>(clauses: impl Iterator<Item = &'a RawClause>) -> Vec<u8> {
+    let mut numbers: Vec<u8> = Vec::new();
+    let mut firsts: Vec<(&RawClause, usize)> = Vec::new();
+    let mut last = 0;
+    for (place, clause) in clauses.enumerate() {
+        let first = firsts.iter().find(|(first, _)| *first == clause);
+        let Some(&(_, first)) = first else {
+            if firsts.len() < MOST_REPEATED {
+                firsts.push((clause, place));
+            }
+            numbers.push(0);
+            continue;
+        };
+        if numbers[first] == 0 {
+            last += 1;
+            numbers[first] = last;
+        }
+        numbers.push(numbers[first]);
+    }
+    numbers
 }
 
 impl Test {
     fn new(op: &str, values: Vec<Value>) -> Test {
         match op {
-            "segmentMatch" => Test::Segments(texts(values)),
+            "segmentMatch" => Test::Segments(texts(values).into_iter().map(Key::from).collect()),
             "in" => {
                 let (strings, others): (Vec<_>, Vec<_>) =
                     values.into_iter().partition(|v| v.as_str().is_some());
@@ -289,6 +345,45 @@ mod tests {
         for text in ["", "v2", "2.", "2.x", "2.1.", "02.1.0", "1.2.3.4", "2 .1"] {
             assert_eq!(parse_version(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn three_plain_numbers_are_read_as_the_parser_reads_them() {
+        for text in [
+            "0.0.0",
+            "1.2.3",
+            "10.0.200",
+            "999999999999999999.1.1",
+            "18446744073709551615.0.0",
+            "18446744073709551616.0.0",
+            "01.2.3",
+            "1.00.3",
+            "1.2",
+            "1.2.",
+            "1..2",
+            "1.2.3.4",
+            "1.2.3-rc.1",
+            "1.2.3+5",
+            " 1.2.3",
+            "١.2.3",
+        ] {
+            let full = semver::Version::parse(text).ok();
+            let read = three_numbers(text).map(|[a, b, c]| semver::Version::new(a, b, c));
+            assert!(read.is_none() || read == full, "{text}");
+        }
+        assert_eq!(three_numbers("10.0.200"), Some([10, 0, 200]));
+    }
+
+    #[test]
+    fn a_clause_that_stands_in_several_rules_has_one_number() {
+        let clauses: Vec<RawClause> = serde_json::from_str(
+            r#"[{"attribute":"a","op":"in","values":[1]}, {"attribute":"b","op":"in","values":[1]},
+                {"attribute":"a","op":"in","values":[1]}, {"attribute":"a","op":"in","values":[1],"negate":true},
+                {"attribute":"c","op":"in","values":["x"]}, {"attribute":"c","op":"in","values":["x"]},
+                {"attribute":"a","op":"in","values":[1]}]"#,
+        )
+        .unwrap();
+        assert_eq!(repeated(clauses.iter()), [1, 0, 1, 0, 2, 2, 1]);
     }
 
     #[test]

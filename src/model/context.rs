@@ -2,8 +2,8 @@
 //! How Python's values become these is the boundary's question.
 
 use std::fmt;
-use std::hash::BuildHasher;
 
+use super::keys::hash_of;
 use super::value::Value;
 
 /// The kind of a context.
@@ -52,6 +52,7 @@ pub struct Context {
 pub struct Individual {
     kind: Kind,
     parts: Parts,
+    key_hash: u64,
 }
 
 /// What a part of a context is built from, besides its kind.
@@ -99,14 +100,19 @@ impl Individual {
         if parts.key.is_empty() {
             return Err(ContextError::new("context key must not be None or empty"));
         }
-        Ok(Individual { kind, parts })
+        Ok(Individual::of(kind, parts))
     }
 
     /// An old-style user, whose key may be empty as it always could.
     #[must_use]
     pub fn user(parts: Parts) -> Individual {
+        Individual::of(Kind::User, parts)
+    }
+
+    fn of(kind: Kind, parts: Parts) -> Individual {
         Individual {
-            kind: Kind::User,
+            key_hash: hash_of(&parts.key),
+            kind,
             parts,
         }
     }
@@ -121,6 +127,12 @@ impl Individual {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.parts.key
+    }
+
+    /// The [`hash_of`] its key.
+    #[must_use]
+    pub fn key_hash(&self) -> u64 {
+        self.key_hash
     }
 
     /// Its name.
@@ -262,7 +274,7 @@ impl Context {
     /// The hash that a context with this fully qualified key has.
     #[must_use]
     pub fn hash_of_key(fully_qualified_key: &str) -> u64 {
-        foldhash::fast::FixedState::with_seed(0).hash_one(fully_qualified_key)
+        hash_of(fully_qualified_key)
     }
 
     /// Without its anonymous parts; `None` when nothing is left.

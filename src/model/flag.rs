@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
 
-use super::clause::{Clause, Pattern, RawClause, Test};
+use super::clause::{Clause, Pattern, RawClause, Test, repeated};
 use super::context::Kind;
+use super::keys::{Key, KeySet};
 use super::rollout::{Choice, RawChoice, RawRollout};
 use super::value::Value;
 
@@ -57,7 +58,7 @@ pub struct Flag {
 #[derive(Debug)]
 pub struct Prerequisite {
     /// The other flag.
-    pub key: Box<str>,
+    pub key: Key,
     /// The variation that it must serve.
     pub variation: i64,
 }
@@ -84,30 +85,6 @@ pub struct Rule {
     pub choice: Choice,
     /// Whether a match is sent as an event of its own, with its reason.
     pub track_events: bool,
-}
-
-/// A set of keys.
-#[derive(Debug, Default)]
-pub struct KeySet(hashbrown::HashSet<Box<str>, foldhash::fast::FixedState>);
-
-impl KeySet {
-    /// Whether the key is in it.
-    #[must_use]
-    pub fn contains(&self, key: &str) -> bool {
-        self.0.contains(key)
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl From<Vec<Box<str>>> for KeySet {
-    fn from(keys: Vec<Box<str>>) -> KeySet {
-        KeySet(keys.into_iter().collect())
-    }
 }
 
 #[derive(Deserialize)]
@@ -196,7 +173,7 @@ impl RawFlag {
                 .unwrap_or_default()
                 .into_iter()
                 .map(|p| Prerequisite {
-                    key: p.key,
+                    key: p.key.into(),
                     variation: p.variation,
                 })
                 .collect(),
@@ -204,12 +181,7 @@ impl RawFlag {
                 self.targets.unwrap_or_default(),
                 self.context_targets.unwrap_or_default(),
             ),
-            rules: self
-                .rules
-                .unwrap_or_default()
-                .into_iter()
-                .map(Rule::from)
-                .collect(),
+            rules: rules(self.rules.unwrap_or_default()),
             track_events: self.track_events.unwrap_or(false),
             track_events_fallthrough: self.track_events_fallthrough.unwrap_or(false),
             #[allow(
@@ -264,15 +236,25 @@ fn targets(users: Vec<RawTarget>, contexts: Vec<RawTarget>) -> Box<[Target]> {
         .collect()
 }
 
-impl From<RawRule> for Rule {
-    fn from(raw: RawRule) -> Rule {
+/// Compiles rules. A clause that stands in several of them is asked once in an evaluation: it gets a number for that.
+fn rules(raw: Vec<RawRule>) -> Box<[Rule]> {
+    let clauses = raw.iter().flat_map(|rule| rule.clauses.iter().flatten());
+    let mut repeated = repeated(clauses).into_iter();
+    raw.into_iter()
+        .map(|rule| Rule::new(rule, &mut repeated))
+        .collect()
+}
+
+impl Rule {
+    fn new(raw: RawRule, repeated: &mut impl Iterator<Item = u8>) -> Rule {
+        let clauses = raw.clauses.unwrap_or_default().into_iter();
         Rule {
             id: raw.id,
-            clauses: raw
-                .clauses
-                .unwrap_or_default()
-                .into_iter()
-                .map(Clause::from)
+            clauses: clauses
+                .map(|clause| Clause {
+                    repeated: repeated.next().unwrap_or(0),
+                    ..Clause::from(clause)
+                })
                 .collect(),
             choice: RawChoice {
                 variation: raw.variation,

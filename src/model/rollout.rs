@@ -37,8 +37,8 @@ pub struct Rollout {
 pub struct Share {
     /// The variation's index.
     pub variation: i64,
-    /// In thousandths of a percent: 100,000 is all.
-    pub weight: i64,
+    /// The bucket at which it ends: the sum of the weights so far, 1 being all.
+    pub end: f64,
     /// Whether contexts in this share are outside the experiment.
     pub untracked: bool,
 }
@@ -84,17 +84,23 @@ impl From<RawRollout> for Rollout {
             bucket_by: bucket_attribute(raw.bucket_by.as_deref(), raw.context_kind.as_deref()),
             kind: Kind::from(raw.context_kind.as_deref().unwrap_or_default()),
             seed: raw.seed,
-            shares: raw
-                .variations
-                .into_iter()
-                .map(|s| Share {
-                    variation: s.variation,
-                    weight: s.weight,
-                    untracked: s.untracked.unwrap_or(false),
-                })
-                .collect(),
+            shares: shares(raw.variations),
         }
     }
+}
+
+/// Weights come in thousandths of a percent. They are added up in the order and precision of every other SDK.
+fn shares(raw: Vec<RawShare>) -> Box<[Share]> {
+    let mut end = 0.0;
+    let shares = raw.into_iter().map(|share| {
+        end += share.weight as f64 / 100_000.0;
+        Share {
+            variation: share.variation,
+            end,
+            untracked: share.untracked.unwrap_or(false),
+        }
+    });
+    shares.collect()
 }
 
 /// An empty or absent `bucketBy` is the key. Without a context kind the text is a literal name, not a path.

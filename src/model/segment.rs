@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::attribute::{AttributeError, AttributeRef};
 use super::clause::{Clause, RawClause};
 use super::context::Kind;
-use super::flag::KeySet;
+use super::keys::KeySet;
 use super::rollout::bucket_attribute;
 
 /// A segment, compiled.

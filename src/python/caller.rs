@@ -55,7 +55,8 @@ pub(super) fn with_caller<'py, R>(
         });
         return None;
     };
-    if is_context_json(dict) {
+    let (mut holder, text) = (None, user::text_key(dict));
+    let Some(form) = user::form_of(dict, text.as_ref()) else {
         let context = user::context_from_dict(dict);
         return match &context.context {
             Ok(context) => Some(then(&Caller::Context(context))),
@@ -66,18 +67,17 @@ pub(super) fn with_caller<'py, R>(
                 None
             }
         };
-    }
-    let (mut holder, text) = (None, user::text_key(dict));
+    };
     let Some(key) = user::key_of(dict, &mut holder, text.as_ref()) else {
         warn::once(py, "no key", || {
             format!("A user has no \"key\"; there is nobody to {purpose}.")
         });
         return None;
     };
-    Some(then(&Caller::User(DictUser::new(dict, key))))
+    Some(then(&Caller::User(DictUser::new(dict, key, form))))
 }
 
 /// Whether the dict is a context written as JSON, not a user.
 pub(super) fn is_context_json(dict: &Bound<'_, PyDict>) -> bool {
-    dict.contains(names::KIND.get(dict.py())).unwrap_or(false)
+    names::KIND.of(dict).is_some()
 }

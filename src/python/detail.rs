@@ -32,7 +32,7 @@ impl EvaluationDetail {
             (Reason::PrerequisiteFailed { index }, Some(flag)) => flag
                 .prerequisites
                 .get(index)
-                .map(|prerequisite| prerequisite.key.clone()),
+                .map(|prerequisite| Box::from(&*prerequisite.key)),
             _ => None,
         };
         let variation_index = outcome.variation;

@@ -24,6 +24,7 @@ mod names;
 mod notices;
 mod options;
 mod pinned;
+mod plain;
 mod recording;
 mod redis_stores;
 mod registry;

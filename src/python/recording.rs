@@ -11,8 +11,9 @@ use super::client::{PyClient, drain, seconds};
 use super::convert::{from_python, members_of, name_of, type_name};
 use super::ending::Inside;
 use super::flush::FlushResult;
+use super::plain::{is_plain_number, write_plain};
 use super::{waiting, warn};
-use crate::events::Events;
+use crate::events::{Custom, Events};
 use crate::model::Value;
 
 #[pymethods]
@@ -157,19 +158,6 @@ impl PyClient {
         let Some(events) = live.runtime.events() else {
             return Ok(());
         };
-        let data = data.map(data_of).filter(|data| !data.is_null());
-        let metric = metric_value.and_then(|number| match from_python(number) {
-            Ok(number @ (Value::Int(_) | Value::Float(_) | Value::BigInt(_))) => Some(number),
-            _ => {
-                warn::once(py, "metric", || {
-                    format!(
-                        "A metric value must be a finite number; one of type {} was left out.",
-                        type_name(number)
-                    )
-                });
-                None
-            }
-        });
         let Ok(name) = event_name.str() else {
             warn::once(py, "event name", || {
                 format!(
@@ -179,16 +167,47 @@ impl PyClient {
             });
             return Ok(());
         };
-        let name = name.to_string_lossy();
+        let mut custom = Custom::new(&name.to_string_lossy());
+        if let Some(data) = data
+            && !custom.write_data(|out| write_plain(data, out))
+        {
+            let data = data_of(data);
+            if !data.is_null() {
+                custom = custom.with_data(&data);
+            }
+        }
+        if let Some(number) = metric_value
+            && !(is_plain_number(number) && custom.write_metric(|out| write_plain(number, out)))
+            && let Some(metric) = metric_of(number)
+        {
+            custom = custom.with_metric(&metric);
+        }
         with_caller(py, context, "track an event for", |caller| match caller {
-            Caller::Context(context) => events.track(&name, *context, data, metric),
-            Caller::User(user) => events.track(&name, user, data, metric),
+            Caller::Context(context) => events.track(custom, *context),
+            Caller::User(user) => events.track(custom, user),
         });
         Ok(())
     }
 }
 
-/// The data of an event. A member that cannot be sent costs only itself.
+/// A metric value that is no plain number.
+#[cold]
+fn metric_of(number: &Bound<'_, PyAny>) -> Option<Value> {
+    match from_python(number) {
+        Ok(number @ (Value::Int(_) | Value::Float(_) | Value::BigInt(_))) => Some(number),
+        _ => {
+            warn::once(number.py(), "metric", || {
+                format!(
+                    "A metric value must be a finite number; one of type {} was left out.",
+                    type_name(number)
+                )
+            });
+            None
+        }
+    }
+}
+
+/// The data of an event that is not all plain. A member that cannot be sent costs only itself.
 fn data_of(data: &Bound<'_, PyAny>) -> Value {
     let py = data.py();
     match data.cast::<PyDict>() {

@@ -12,7 +12,9 @@ use super::convert::{from_python, members_of, name_of, type_name};
 use super::{names, warn};
 use crate::evaluation::{Operand, Part, Subject};
 use crate::events;
-use crate::model::{AttributeRef, Context, ContextError, Individual, Kind, Parts, Value};
+use crate::model::{
+    AttributeRef, Context, ContextError, Individual, Kind, Parts, Role, Value, hash_of,
+};
 
 /// The built-in attributes that stand beside `custom`.
 const BUILT_IN: [&str; 9] = [
@@ -31,12 +33,74 @@ const BUILT_IN: [&str; 9] = [
 pub struct DictUser<'a, 'py> {
     dict: &'a Bound<'py, PyDict>,
     key: &'a str,
+    key_hash: u64,
+    form: Form,
+}
+
+/// How a dict that is read in place says what it says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An old-style user: attributes beside the built-in ones are under `custom`.
+    OldStyle,
+    /// The JSON form of a context of the kind `user`: all attributes stand side by side.
+    Context,
 }
 
 impl<'a, 'py> DictUser<'a, 'py> {
-    pub fn new(dict: &'a Bound<'py, PyDict>, key: &'a str) -> DictUser<'a, 'py> {
-        DictUser { dict, key }
+    pub fn new(dict: &'a Bound<'py, PyDict>, key: &'a str, form: Form) -> DictUser<'a, 'py> {
+        DictUser {
+            dict,
+            key,
+            key_hash: hash_of(key),
+            form,
+        }
     }
+
+    fn attribute(&self, attribute: &AttributeRef) -> Option<Bound<'py, PyAny>> {
+        if self.form == Form::Context {
+            return names::attribute_of(self.dict, attribute)
+                .or_else(|| under_other_name(self.dict, attribute.name()));
+        }
+        if BUILT_IN.contains(&attribute.name()) {
+            names::attribute_of(self.dict, attribute)
+        } else {
+            names::attribute_of(&custom_of(self.dict)?, attribute)
+        }
+    }
+}
+
+/// How to read the dict in place; `None` if it has to be converted whole: it is a context of another kind, or has
+/// something that makes it invalid or has to be looked at closely. `key` is its key, if that is text.
+#[inline]
+pub fn form_of(dict: &Bound<'_, PyDict>, key: Option<&Bound<'_, PyString>>) -> Option<Form> {
+    let Some(kind) = names::KIND.of(dict) else {
+        return Some(Form::OldStyle);
+    };
+    let is_user = kind
+        .cast::<PyString>()
+        .is_ok_and(|kind| names::USER.is(kind));
+    let fits = is_user
+        && key.is_some_and(|key| key.len().is_ok_and(|length| length > 0))
+        && names::NAME
+            .of(dict)
+            .is_none_or(|name| name.is_none() || name.cast::<PyString>().is_ok())
+        && names::ANONYMOUS
+            .of(dict)
+            .is_none_or(|anonymous| anonymous.cast_exact::<PyBool>().is_ok())
+        && names::META.of(dict).is_none()
+        && names::EMPTY.of(dict).is_none();
+    fits.then_some(Form::Context)
+}
+
+/// What stands under a name that is no text but reads like this one: a number, a boolean or None.
+#[cold]
+fn under_other_name<'py>(dict: &Bound<'py, PyDict>, name: &str) -> Option<Bound<'py, PyAny>> {
+    let mut members = members_of(dict).ok()?;
+    members
+        .find(|(other, _)| {
+            !other.is_instance_of::<PyString>() && name_of(other).is_ok_and(|other| *other == *name)
+        })
+        .map(|(_, value)| value)
 }
 
 /// The user's key as text; `None` when it has none.
@@ -51,21 +115,13 @@ pub fn key_of<'a>(
             Cow::Owned(key) => holder.insert(key),
         });
     }
-    let key = dict
-        .get_item(names::KEY.get(dict.py()))
-        .ok()
-        .flatten()
-        .filter(|key| !key.is_none())?;
+    let key = names::KEY.of(dict).filter(|key| !key.is_none())?;
     Some(holder.insert(key.str().ok()?.to_string_lossy().into_owned()))
 }
 
 /// The key if it is text already, which then need not be copied.
 pub fn text_key<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyString>> {
-    dict.get_item(names::KEY.get(dict.py()))
-        .ok()
-        .flatten()?
-        .cast_into::<PyString>()
-        .ok()
+    names::KEY.of(dict)?.cast_into::<PyString>().ok()
 }
 
 impl Subject for DictUser<'_, '_> {
@@ -85,25 +141,24 @@ impl Part for DictUser<'_, '_> {
         self.key
     }
 
-    fn with_attribute<R>(&self, name: &str, then: impl FnOnce(Option<Operand<'_>>) -> R) -> R {
-        let found = match name {
-            "key" => return then(Some(Operand::Str(self.key))),
-            "kind" => return then(Some(Operand::Str("user"))),
-            name if BUILT_IN.contains(&name) => self.dict.get_item(name).ok().flatten(),
-            name => custom_of(self.dict).and_then(|custom| custom.get_item(name).ok().flatten()),
-        };
-        let found = found.filter(|value| !value.is_none());
-        match (name, found) {
-            ("anonymous", found) => {
-                let anonymous = found.is_some_and(|value| {
-                    value
-                        .cast_exact::<PyBool>()
-                        .is_ok_and(PyBoolMethods::is_true)
-                });
-                then(Some(Operand::Bool(anonymous)))
-            }
-            (_, None) => then(None),
-            (name, Some(value)) => with_operand(name, &value, then),
+    fn key_hash(&self) -> u64 {
+        self.key_hash
+    }
+
+    fn with_attribute<R>(
+        &self,
+        attribute: &AttributeRef,
+        then: impl FnOnce(Option<Operand<'_>>) -> R,
+    ) -> R {
+        match attribute.role() {
+            Role::Key => return then(Some(Operand::Str(self.key))),
+            Role::Kind => return then(Some(Operand::Str("user"))),
+            Role::Anonymous => return then(Some(Operand::Bool(is_anonymous(self.dict)))),
+            Role::Name | Role::Other => {}
+        }
+        match self.attribute(attribute).filter(|value| !value.is_none()) {
+            Some(value) => with_operand(attribute.name(), &value, then),
+            None => then(None),
         }
     }
 }
@@ -139,34 +194,41 @@ fn with_operand<R>(
     }
 }
 
+fn is_anonymous(dict: &Bound<'_, PyDict>) -> bool {
+    let anonymous = names::ANONYMOUS.of(dict);
+    anonymous.is_some_and(|value| {
+        value
+            .cast_exact::<PyBool>()
+            .is_ok_and(PyBoolMethods::is_true)
+    })
+}
+
 fn custom_of<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyDict>> {
-    dict.get_item(names::CUSTOM.get(dict.py()))
-        .ok()
-        .flatten()?
-        .cast_into::<PyDict>()
-        .ok()
+    names::CUSTOM.of(dict)?.cast_into::<PyDict>().ok()
 }
 
 impl events::Subject for DictUser<'_, '_> {
     fn key_hash(&self) -> u64 {
-        Context::hash_of_key(self.key)
+        self.key_hash
     }
 
-    fn each_kind(&self, f: &mut dyn FnMut(&str)) {
-        f("user");
+    fn each_kind(&self, mut f: impl FnMut(&Kind)) {
+        f(&Kind::User);
     }
 
     fn named_key_hash(&self) -> Option<u64> {
-        let anonymous = self.with_attribute("anonymous", |value| {
-            matches!(value, Some(Operand::Bool(true)))
-        });
-        (!anonymous).then(|| events::Subject::key_hash(self))
+        (!is_anonymous(self.dict)).then_some(self.key_hash)
     }
 
     fn to_context(&self) -> Option<Arc<Context>> {
-        Context::new(vec![Individual::user(parts_of_user(self.dict, self.key))])
-            .ok()
-            .map(Arc::new)
+        match self.form {
+            Form::OldStyle => {
+                Context::new(vec![Individual::user(parts_of_user(self.dict, self.key))])
+                    .ok()
+                    .map(Arc::new)
+            }
+            Form::Context => context_from_dict(self.dict).context.ok(),
+        }
     }
 }
 

@@ -71,6 +71,7 @@ fn unknown_path(event: &str, path: &str) -> Message {
 mod tests {
     use super::*;
     use crate::evaluation::Lookup;
+    use crate::model::Key;
     use crate::store::{Applied, Entry, Snapshot};
 
     fn after(snapshot: &Snapshot, name: &str, data: &str) -> Snapshot {
@@ -97,8 +98,8 @@ mod tests {
         );
         assert!(matches!(patched.flag_entry("a/b c"), Some(Entry::Live(flag)) if flag.on));
         let deleted = after(&patched, "delete", r#"{"path":"/segments/s","version":2}"#);
-        assert!(deleted.segment("s").is_none());
-        assert!(put.segment("s").is_some());
+        assert!(deleted.segment(&Key::from("s")).is_none());
+        assert!(put.segment(&Key::from("s")).is_some());
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Found {
                 if let Entry::Live(flag) = &item.entry {
                     needs
                         .flags
-                        .extend(flag.prerequisites.iter().map(|one| one.key.clone()));
+                        .extend(flag.prerequisites.iter().map(|one| Box::from(&*one.key)));
                     needs.segments_of(flag.rules.iter().flat_map(|rule| &rule.clauses));
                 }
                 self.flags.push(item);
@@ -218,7 +218,8 @@ impl Needs {
     fn segments_of<'a>(&mut self, clauses: impl Iterator<Item = &'a Clause>) {
         for clause in clauses {
             if let Test::Segments(keys) = &clause.test {
-                self.segments.extend(keys.iter().cloned());
+                self.segments
+                    .extend(keys.iter().map(|key| Box::from(&**key)));
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::change::{Change, What};
 use super::table::{Entry, Item, Table};
 use crate::evaluation::Lookup;
-use crate::model::{Flag, Segment};
+use crate::model::{Flag, Key, Segment};
 
 /// What is known at one moment.
 #[derive(Debug)]
@@ -166,15 +166,17 @@ impl Snapshot {
 }
 
 impl Lookup for Snapshot {
-    fn flag(&self, key: &str) -> Option<&Flag> {
-        match self.flags.get(key) {
+    #[inline]
+    fn flag(&self, key: &Key) -> Option<&Flag> {
+        match self.flags.get_hashed(key, key.hash()) {
             Some(Entry::Live(flag)) => Some(flag),
             _ => None,
         }
     }
 
-    fn segment(&self, key: &str) -> Option<&Segment> {
-        match self.segments.get(key) {
+    #[inline]
+    fn segment(&self, key: &Key) -> Option<&Segment> {
+        match self.segments.get_hashed(key, key.hash()) {
             Some(Entry::Live(segment)) => Some(segment),
             _ => None,
         }

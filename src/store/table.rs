@@ -1,15 +1,13 @@
 //! An immutable table of items by key, in shards: changing one item copies one shard and shares all others.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+
+use crate::model::hash_of;
 
 /// How many items a shard holds on average when a table is built. A change copies that many pointers.
 const SHARD_SIZE: usize = 64;
-
-const HASHER: FixedState = FixedState::with_seed(1);
 
 /// Items by key.
 #[derive(Debug)]
@@ -77,10 +75,6 @@ impl<T> Clone for Table<T> {
     }
 }
 
-fn hash(key: &str) -> u64 {
-    HASHER.hash_one(key)
-}
-
 impl<T> Table<T> {
     /// A table of these items; the last of two of one key wins.
     #[must_use]
@@ -90,7 +84,7 @@ impl<T> Table<T> {
             .map(|_| HashTable::with_capacity(SHARD_SIZE.min(items.len())))
             .collect();
         for item in items {
-            let hash = hash(&item.key);
+            let hash = hash_of(&item.key);
             put(&mut shards[shard_of(hash, count)], hash, Arc::new(item));
         }
         let len = shards.iter().map(HashTable::len).sum();
@@ -104,7 +98,13 @@ impl<T> Table<T> {
     #[must_use]
     #[inline]
     pub fn get(&self, key: &str) -> Option<&Entry<T>> {
-        let hash = hash(key);
+        self.get_hashed(key, hash_of(key))
+    }
+
+    /// What is known under the key with this `hash_of`.
+    #[must_use]
+    #[inline]
+    pub fn get_hashed(&self, key: &str, hash: u64) -> Option<&Entry<T>> {
         let shard = &self.shards[shard_of(hash, self.shards.len())];
         shard
             .find(hash, |item| *item.key == *key)
@@ -114,7 +114,7 @@ impl<T> Table<T> {
     /// The same table with one item put in or replaced.
     #[must_use]
     pub fn with(&self, item: Item<T>) -> Table<T> {
-        let hash = hash(&item.key);
+        let hash = hash_of(&item.key);
         let index = shard_of(hash, self.shards.len());
         let mut shards = self.shards.clone();
         let mut shard = Shard::clone(&shards[index]);
@@ -159,7 +159,7 @@ fn put<T>(shard: &mut Shard<T>, hash_of_item: u64, item: Arc<Item<T>>) {
     match shard.find_mut(hash_of_item, |other| other.key == item.key) {
         Some(place) => *place = item,
         None => {
-            shard.insert_unique(hash_of_item, item, |other| hash(&other.key));
+            shard.insert_unique(hash_of_item, item, |other| hash_of(&other.key));
         }
     }
 }

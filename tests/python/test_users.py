@@ -310,3 +310,53 @@ def test_a_strict_conversion_refuses_what_the_services_own_libraries_refuse(wron
 def test_a_strict_conversion_takes_none_for_an_absent_attribute() -> None:
     user = {"key": "a", "name": None, "custom": None, "anonymous": None, "privateAttributeNames": None}
     assert Context.from_user(user, strict=True).to_dict() == {"kind": "user", "key": "a"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"country": "de"},
+        {"country": Name.U},
+        {"country": uuid.UUID(int=1)},
+        {"country": None},
+        {"country": ["fr", "de"]},
+        {"country": object()},
+        {"name": "N", "country": "de"},
+        {"name": None, "country": "de"},
+        {"name": uuid.UUID(int=1), "country": "de"},
+        {"name": 5, "country": "de"},
+        {"anonymous": True, "country": "de"},
+        {"anonymous": None, "country": "de"},
+        {"anonymous": "yes", "country": "de"},
+        {"_meta": {"privateAttributes": ["country"]}, "country": "de"},
+        {"_meta": None, "country": "de"},
+        {"_meta": 3, "country": "de"},
+        {"": 1, "country": "de"},
+        {"key": "", "country": "de"},
+        {"key": 3, "country": "de"},
+        {"key": None, "country": "de"},
+        {"key": Name.U, "country": "de"},
+        {"kind": "org", "country": "de"},
+        {"kind": "ö", "country": "de"},
+        {"kind": Name.U, "country": "de"},
+        {"kind": None, "country": "de"},
+        {1: "one"},
+        {True: "one"},
+        {"custom": {"country": "de"}},
+    ],
+)
+def test_a_context_dict_is_answered_and_told_like_the_context_made_of_it(more: dict[Any, Any], start: Start) -> None:
+    context_dict = {"kind": "user", "key": "u", **more}
+    flag = rules(country="de", name="N", anonymous=True, **{"1": "one"})
+    uuids = {"id": "uuid", "variation": 0, "clauses": [{"attribute": "country", "op": "matches", "values": ["^0{8}"]}]}
+    flag["rules"].append(uuids)
+
+    def answers(told_as: Any) -> tuple[Any, Any, list[Any]]:
+        with StandIn({"f": flag}) as service:
+            client = start(service)
+            detail = client.variation_detail("f", told_as, "default")
+            assert client.flush(timeout=10)
+            return detail.value, detail.reason, [event["context"] for event in service.events_of("index")]
+
+    made = Context.from_dict(context_dict)  # type: ignore[arg-type]
+    assert answers(User(context_dict)) == answers(context_dict) == answers(made)

@@ -13,7 +13,7 @@ use super::super::delivery::Delivery;
 use super::super::fakes::*;
 use super::super::log::Level;
 use super::super::recorder::Evaluated;
-use super::super::{Events, Settings, SystemClock};
+use super::super::{Custom, Events, Settings, SystemClock};
 use super::*;
 use crate::evaluation::{ErrorKind, Outcome};
 use crate::model::{Context, Value};
@@ -87,10 +87,10 @@ fn one_bad_value_costs_only_itself() {
         .unwrap(),
     );
     bench.recorder.identify(user());
-    bench.recorder.track("bad", &user(), Some(deep), None);
-    bench
-        .recorder
-        .track("nan", &user(), None, Some(Value::Float(f64::NAN)));
+    let bad = Custom::new("bad").with_data(&deep);
+    bench.recorder.track(bad, &user());
+    let nan = Custom::new("nan").with_metric(&Value::Float(f64::NAN));
+    bench.recorder.track(nan, &user());
     bench.recorder.identify(someone);
     let events = bench.flush();
     assert_eq!(kinds(&events), ["identify", "custom", "identify"]);

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::super::Settings;
 use super::super::fakes::*;
+use super::super::{Custom, Settings};
 use super::*;
 use crate::model::{Context, Value};
 
@@ -177,7 +177,7 @@ proptest! {
         let flag = flag(0, r#"{"key":"f","variations":[1],"trackEvents":true,"debugEventsUntilDate":9e9}"#);
         bench.evaluated(&someone, &flag, &served(0));
         bench.recorder.identify(someone.clone());
-        bench.recorder.track("t", &someone, None, None);
+        bench.recorder.track(Custom::new("t"), &someone);
         bench.recorder.migration_op(&someone, Value::Object([].into()), None);
         let events = bench.flush();
         prop_assert_eq!(kinds(&events), ["index", "feature", "debug", "identify", "custom", "migration_op", "summary"]);
@@ -205,7 +205,7 @@ proptest! {
             let someone = |n: u8| context(&format!(r#"{{"kind":"user","key":"u{}"}}"#, n % 8));
             match step {
                 Step::Identify(n) => _ = bench.recorder.identify(someone(n)),
-                Step::Track(n) => _ = bench.recorder.track("t", &someone(n), None, None),
+                Step::Track(n) => _ = bench.recorder.track(Custom::new("t"), &someone(n)),
                 Step::Evaluate(n, tracked) => bench.evaluated(&someone(n), &flags[usize::from(tracked)], &served(usize::from(n % 2))),
                 Step::Flush(answers) => {
                     let answers = answers.into_iter().map(|answer| answer.map_or(Err("gone".to_owned()), status));

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::super::Settings;
 use super::super::fakes::*;
 use super::super::recorder::Evaluated;
 use super::super::sender::Reply;
+use super::super::{Custom, Settings};
 use super::*;
 use crate::evaluation::{ErrorKind, Outcome, Reason};
 use crate::model::Value;
@@ -140,13 +140,11 @@ fn identify_custom_and_migration_events_have_the_shapes_of_the_service() {
         r#"{"kind":"multi","user":{"key":"u","anonymous":true,"x":1},"org":{"key":"o","y":2}}"#,
     );
     assert!(bench.recorder.identify(someone.clone()));
-    assert!(bench.recorder.track(
-        "bought",
-        &someone,
-        Some(Value::from("data")),
-        Some(Value::Float(1.5))
-    ));
-    assert!(bench.recorder.track("left", &someone, None, None));
+    let bought = Custom::new("bought")
+        .with_data(&Value::from("data"))
+        .with_metric(&Value::Float(1.5));
+    assert!(bench.recorder.track(bought, &someone));
+    assert!(bench.recorder.track(Custom::new("left"), &someone));
     let members =
         serde_json::from_str(r#"{"operation":"read","evaluation":{"key":"m","value":"live"}}"#)
             .unwrap();
@@ -310,7 +308,7 @@ fn eight_threads_that_count_at_once_lose_nothing() {
 fn a_context_is_told_once_until_all_are_forgotten() {
     let mut bench = bench(&settings());
     let (someone, flag) = (user(), flag(0, PLAIN));
-    bench.recorder.track("t", &someone, None, None);
+    bench.recorder.track(Custom::new("t"), &someone);
     bench.evaluated(&someone, &flag, &served(0));
     assert_eq!(kinds(&bench.flush()), ["index", "custom", "summary"]);
     bench.recorder.forget_seen();

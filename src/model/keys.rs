@@ -1,0 +1,138 @@
+//! Keys with their hashes: a key that is asked for again and again is hashed once.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+/// The hash by which keys are found, the same for the life of the process.
+#[must_use]
+#[inline]
+pub fn hash_of(key: &str) -> u64 {
+    FixedState::with_seed(0).hash_one(key)
+}
+
+/// A key that names a flag or a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    text: Box<str>,
+    hash: u64,
+}
+
+impl Key {
+    /// Its [`hash_of`].
+    #[must_use]
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl From<Box<str>> for Key {
+    fn from(text: Box<str>) -> Key {
+        Key {
+            hash: hash_of(&text),
+            text,
+        }
+    }
+}
+
+impl From<&str> for Key {
+    fn from(text: &str) -> Key {
+        Key::from(Box::from(text))
+    }
+}
+
+impl std::ops::Deref for Key {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// How many texts are compared one by one rather than found by their hash.
+const FEW: usize = 4;
+
+/// A set of texts.
+#[derive(Debug, Default)]
+pub struct KeySet(Texts);
+
+#[derive(Debug)]
+enum Texts {
+    Few(Box<[Box<str>]>),
+    Many(Box<HashTable<Box<str>>>),
+}
+
+impl Default for Texts {
+    fn default() -> Texts {
+        Texts::Few(Box::default())
+    }
+}
+
+impl KeySet {
+    /// Whether the text is in it.
+    #[must_use]
+    #[inline]
+    pub fn contains(&self, text: &str) -> bool {
+        match &self.0 {
+            Texts::Few(texts) => texts.iter().any(|one| **one == *text),
+            Texts::Many(table) => table.find(hash_of(text), |one| **one == *text).is_some(),
+        }
+    }
+
+    /// Whether the text with this [`hash_of`] is in it.
+    #[must_use]
+    #[inline]
+    pub fn contains_hashed(&self, text: &str, hash: u64) -> bool {
+        match &self.0 {
+            Texts::Few(texts) => texts.iter().any(|one| **one == *text),
+            Texts::Many(table) => table.find(hash, |one| **one == *text).is_some(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.0 {
+            Texts::Few(texts) => texts.is_empty(),
+            Texts::Many(table) => table.is_empty(),
+        }
+    }
+}
+
+impl From<Vec<Box<str>>> for KeySet {
+    fn from(texts: Vec<Box<str>>) -> KeySet {
+        if texts.len() <= FEW {
+            return KeySet(Texts::Few(texts.into()));
+        }
+        let mut table = HashTable::with_capacity(texts.len());
+        for text in texts {
+            let hash = hash_of(&text);
+            if table.find(hash, |one: &Box<str>| *one == text).is_none() {
+                table.insert_unique(hash, text, |one| hash_of(one));
+            }
+        }
+        KeySet(Texts::Many(Box::new(table)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_any_size_has_its_texts_and_no_other() {
+        for size in [0, 1, FEW, FEW + 1, 100] {
+            let texts = (0..size).map(|n| format!("key-{n}").into_boxed_str());
+            let set = KeySet::from(texts.clone().chain(texts).collect::<Vec<_>>());
+            assert_eq!(set.is_empty(), size == 0);
+            for n in 0..=size {
+                let text = format!("key-{n}");
+                assert_eq!(set.contains(&text), n < size, "{text} of {size}");
+                assert_eq!(set.contains_hashed(&text, hash_of(&text)), n < size);
+            }
+        }
+    }
+}
