@@ -11,7 +11,7 @@ use super::convert::{reason, to_python};
 use super::ending::Inside;
 use crate::client::{Answer, Live};
 use crate::evaluation::{Lookup, Outcome, Recorder};
-use crate::model::Flag;
+use crate::model::{Flag, Key};
 
 /// The processor of a client.
 pub(super) struct Processor {
@@ -62,7 +62,8 @@ impl<'py> Telling<'_, 'py> {
         let py = value.py();
         self.default = default.cloned();
         for (key, of, outcome) in std::mem::take(&mut self.prerequisites) {
-            let (Some(flag), Some(of)) = (live.snapshot.flag(&key), live.snapshot.flag(&of)) else {
+            let known = |key: &str| live.snapshot.flag(&Key::from(key));
+            let (Some(flag), Some(of)) = (known(&key), known(&of)) else {
                 continue;
             };
             let value = match outcome.value(flag) {
