@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
-use super::Client;
+use super::{Client, Live};
 use crate::events::log::{Level, Log};
 use crate::store::fetch::Known;
 use crate::store::{Original, PersistentStore, StoreError};
