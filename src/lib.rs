@@ -32,7 +32,8 @@
 //!    nothing of a flag. One bad flag harms no other flag: it is kept as its own error.
 //! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O. Two
 //!    exceptions, both without a lock: a context whose big segments are not remembered, and a flag in a feature store
-//!    whose cache is off or has not seen it. Their store is asked on the spot, within its time-outs.
+//!    whose cache is off or has not seen it. Their store is asked on the spot, within its time-outs; one that was seen to
+//!    take its time to fail is left alone for a while.
 //! 6. A client has at most two native threads (`ld-source`, `ld-events`), with small stacks, stopped and joined within a
 //!    deadline, and a third, `ld-store`, where it has a native feature store; a process has at most one look-up thread
 //!    where the system's resolver hangs. It holds nothing of a client.

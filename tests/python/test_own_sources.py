@@ -174,6 +174,12 @@ def own(**options):
 """
 
 
+def runs(program: str) -> None:
+    # Nothing is asked of the service.
+    with Program(program, "http://127.0.0.1:1") as running:
+        assert running.succeeds() == ""
+
+
 @needs_fork
 @pytest.mark.parametrize("store", ["None", "ldclient.feature_store.InMemoryFeatureStore()"])
 def test_a_forked_child_begins_its_source_again_and_the_parents_goes_on(store: str) -> None:
@@ -200,8 +206,7 @@ until(lambda: value(client) > now + 3)
 client.close()
 assert [source.calls for source in Source.made] == [["start", "stop"]]
 """
-    with Program(program, "http://127.0.0.1:1") as running:
-        assert running.succeeds() == ""
+    runs(program)
 
 
 @needs_fork
@@ -217,8 +222,7 @@ def work():
 reap(fork(work))
 client.close()
 """
-    with Program(program, "http://127.0.0.1:1") as running:
-        assert running.succeeds() == ""
+    runs(program)
 
 
 @needs_fork
@@ -248,8 +252,7 @@ reap(child)
 leave.set()
 client.close()
 """
-    with Program(program, "http://127.0.0.1:1") as running:
-        assert running.succeeds() == ""
+    runs(program)
 
 
 @needs_fork
@@ -280,8 +283,7 @@ def work():
 reap(fork(work))
 client.close()
 """
-    with Program(program, "http://127.0.0.1:1") as running:
-        assert running.succeeds() == ""
+    runs(program)
 
 
 @needs_fork
@@ -309,5 +311,4 @@ def work():
 reap(fork(work))
 client.close()
 """
-    with Program(program, "http://127.0.0.1:1") as running:
-        assert running.succeeds() == ""
+    runs(program)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from ldclient.integrations._stores import ConsulCore
 from ldclient.interfaces import BigSegmentStore, DataStoreStatus, FeatureStore, FeatureStoreCore
 from ldclient.testing.stores import BigSegmentStoreContract, FeatureStoreCoreContract
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
+from program import Program
 from redis_server import unused_port
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(120)]
@@ -63,7 +65,7 @@ class TestDynamoDBContract(OnDynamoDB, FeatureStoreCoreContract, unittest.TestCa
 
     def make_interrupted_store(self, prefix: str, interrupt: Callable[[], None]) -> FeatureStore:
         store = self.make_store(prefix)
-        store._core._client.meta.events.register("before-call.dynamodb.PutItem", lambda **_: interrupt())
+        store._core._account.client.meta.events.register("before-call.dynamodb.PutItem", lambda **_: interrupt())
         return store
 
 
@@ -347,3 +349,43 @@ def test_a_database_that_is_down_at_the_start_costs_defaults_until_it_is_there(o
         own.database.start()
         own.store().init({FEATURES: {"f": flag()}, SEGMENTS: {}})
         until(lambda: value(client), "a")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_parent_and_its_child_ask_at_the_same_time_and_get_their_own_answers(on: Any) -> None:
+    on.store().init({FEATURES: {key: flag(key, value=key) for key in ("parent", "child")}, SEGMENTS: {}})
+    program = f"""
+from ldclient.feature_store import CacheConfig
+from ldclient.integrations import Consul, DynamoDB
+
+port, caching = int(sys.argv[2]), CacheConfig.disabled()
+if {on.name!r} == "Consul":
+    store = Consul.new_feature_store(port=port, caching=caching)
+else:
+    sys.path.insert(0, {str(Path(__file__).parent)!r})
+    from databases import TABLE, account
+    store = DynamoDB.new_feature_store(TABLE, None, account(port), caching)
+client = LDClient(config(feature_store=store, use_ldd=True, send_events=False), 10)
+
+def ask(key):
+    for _ in range(30):
+        assert client.variation(key, USER, "default") == key
+
+ask("parent")
+# The stand-in keeps no connection open, so answers alone would not show that one is shared.
+account = getattr(store._core, "_account", None)
+inherited = account and account.client
+
+def work():
+    ask("child")
+    assert account is None or account.client is not inherited
+    client.close()
+
+child = fork(work)
+ask("parent")
+reap(child)
+client.close()
+"""
+    with Program(program, "http://127.0.0.1:1", str(on.database.port)) as running:
+        ended = running.wait()
+    assert (ended.code, ended.output) == (0, ""), ended

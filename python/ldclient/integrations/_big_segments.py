@@ -52,7 +52,7 @@ class DynamoDBBigSegmentStore(BigSegmentStore):
     def __init__(self, table_name: str, prefix: str | None, options: Mapping[str, Any]) -> None:
         self._table_name = table_name
         self._prefix = f"{prefix}:" if prefix else ""
-        self._client = _dynamodb.client(options)
+        self._account = _dynamodb.Account(options)
 
     def get_metadata(self) -> BigSegmentStoreMetadata:
         """Returns when the store was last brought up to date. Raises what ``boto3`` raises."""
@@ -72,6 +72,6 @@ class DynamoDBBigSegmentStore(BigSegmentStore):
 
     def _item(self, namespace: str, key: str) -> dict[str, Any]:
         keys = {"namespace": {"S": namespace}, "key": {"S": key}}
-        answer = self._client.get_item(TableName=self._table_name, Key=keys)
+        answer = self._account.client.get_item(TableName=self._table_name, Key=keys)
         item: dict[str, Any] | None = answer.get("Item")
         return item or {}

@@ -100,7 +100,7 @@ class DynamoDBCore(TextCore):
     def __init__(self, table_name: str, prefix: str | None, options: Mapping[str, Any]) -> None:
         self._table_name = table_name
         self._prefix = f"{prefix}:" if prefix else ""
-        self._client = _dynamodb.client(options)
+        self._account = _dynamodb.Account(options)
 
     def init_internal(self, all_data: _AllData) -> None:
         """Replaces everything."""
@@ -127,14 +127,14 @@ class DynamoDBCore(TextCore):
     def upsert_internal(self, kind: VersionedDataKind, item: Any) -> Any:
         """Puts an item in unless that version or a newer one is there; returns what is there then."""
         try:
-            self._client.put_item(
+            self._account.client.put_item(
                 TableName=self._table_name,
                 Item=self._row(kind, item),
                 ConditionExpression="attribute_not_exists(#key) or #version < :version",
                 ExpressionAttributeNames={"#key": "key", "#version": "version"},
                 ExpressionAttributeValues={":version": {"N": str(item["version"])}},
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
+        except self._account.client.exceptions.ConditionalCheckFailedException:
             return self.get_internal(kind, item["key"])
         return item
 
@@ -166,7 +166,7 @@ class DynamoDBCore(TextCore):
         return {**row, "version": {"N": str(item.get("version", 0))}, "item": {"S": json.dumps(item)}}
 
     def _item(self, namespace: str, key: str) -> dict[str, Any]:
-        answer = self._client.get_item(TableName=self._table_name, Key=_keys(namespace, key))
+        answer = self._account.client.get_item(TableName=self._table_name, Key=_keys(namespace, key))
         item: dict[str, Any] | None = answer.get("Item")
         return item or {}
 
@@ -181,13 +181,13 @@ class DynamoDBCore(TextCore):
         if keys_only:
             query["ProjectionExpression"] = "#key"
             query["ExpressionAttributeNames"]["#key"] = "key"
-        pages = self._client.get_paginator("query").paginate(**query)
+        pages = self._account.client.get_paginator("query").paginate(**query)
         return {row["key"]["S"]: row.get("item", {}).get("S") for page in pages for row in page["Items"]}
 
     def _write(self, requests: list[Any]) -> None:
         # DynamoDB may leave some of a batch undone when it is busy.
         for _ in range(10):
-            answer = self._client.batch_write_item(RequestItems={self._table_name: requests})
+            answer = self._account.client.batch_write_item(RequestItems={self._table_name: requests})
             requests = answer.get("UnprocessedItems", {}).get(self._table_name) or []
             if not requests:
                 return
