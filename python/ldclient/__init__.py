@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from . import _ldclient
+    from . import _ldclient  # noqa: F401 - the others ask for it, and could not say what is wrong
 except ImportError as _error:
     from ._interpreters import explain as _explain
 

@@ -6,12 +6,13 @@ JSON about the worker that gave it; what the service received is left to the tes
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 logging.basicConfig(level=logging.INFO, format="LOG %(process)d %(levelname)s %(message)s")
@@ -23,7 +24,7 @@ from ldclient.hook import Hook, Metadata  # noqa: E402
 KEY = "your.feature.key"
 MADE_IN = os.getpid()
 
-requests: Counter[int] = Counter()
+requests: dict[int, Iterator[int]] = {}
 heard: Counter[int] = Counter()
 hooked: Counter[int] = Counter()
 
@@ -35,11 +36,11 @@ class Evaluations(Hook):
     def metadata(self) -> Metadata:
         return Metadata(name="evaluations")
 
-    def before_evaluation(self, series_context: Any, data: dict[str, Any]) -> dict[str, Any]:
+    def before_evaluation(self, _context: Any, data: dict[str, Any]) -> dict[str, Any]:
         hooked[os.getpid()] += 1
         return data
 
-    def after_evaluation(self, series_context: Any, data: dict[str, Any], detail: Any) -> dict[str, Any]:
+    def after_evaluation(self, _context: Any, data: dict[str, Any], _detail: Any) -> dict[str, Any]:
         return data
 
 
@@ -67,20 +68,20 @@ client = connect()
 statuses = client.data_source_status_provider
 
 
-def evaluate(number: int | None = None) -> dict[str, Any]:
+def evaluate() -> dict[str, Any]:
     """Evaluates the flag and records an event, in whichever process this is."""
     worker = os.getpid()
-    requests[worker] += 1
+    number = next(requests.setdefault(worker, itertools.count(1)))
     user = Context.create(f"worker-{worker}")
     value = ldclient.get().variation(KEY, user, "default")
-    ldclient.get().track("request", user, {"worker": worker, "number": number or requests[worker]})
+    ldclient.get().track("request", user, {"worker": worker, "number": number})
     return {
         "worker": worker,
         "made_in": MADE_IN,
         "value": value,
         "heard": heard[worker],
         "hooked": hooked[worker],
-        "requests": requests[worker],
+        "number": number,
         "source": statuses.status.state.name,
     }
 

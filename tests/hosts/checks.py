@@ -32,7 +32,7 @@ def delivered(service: StandIn, key: str = "request") -> list[dict[str, Any]]:
 
 def made(answers: Iterable[dict[str, Any]]) -> Counter[tuple[int, int]]:
     """What events the given answers stand for."""
-    return Counter((answer["worker"], answer["requests"]) for answer in answers)
+    return Counter((answer["worker"], answer["number"]) for answer in answers)
 
 
 def arrived(service: StandIn) -> Counter[tuple[int, int]]:
@@ -54,7 +54,8 @@ def lives(host: Host, service: StandIn, workers: int, streams: int) -> None:
     """Each worker answers, receives, delivers, and has the hook and the status; with threads also the listener."""
     last = flips(host, service, workers, streams)
     for answer in last.values():
-        assert answer["hooked"] == answer["requests"], answer
+        # Other threads of the worker may have evaluated meanwhile.
+        assert answer["hooked"] >= answer["number"], answer
         assert answer["source"] == "VALID", answer
     until(lambda: arrived(service) == made(host.asked))
 

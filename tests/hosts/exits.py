@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from promises import Promise, Running, of, service
-
 from running import Side
 
 __all__ = ["PROMISES", "close_after_stall", "delivered_at_exit", "seconds_to_end"]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from promises import Promise, Running, service
-
 from running import Side
 from stand_in import StandIn
 

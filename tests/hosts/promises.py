@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -26,7 +26,7 @@ import celery_worker
 import running
 from checks import KEY, arrived, made
 from running import OURS, Host, Side
-from stand_in import StandIn, constant_flag
+from stand_in import StandIn, constant_flag, hanging_resolver
 
 __all__ = ["Promise", "Running", "main"]
 
@@ -78,14 +78,16 @@ def tell_when_new(client):
 class Running:
     """A program of one package that tells JSON, line by line; a context manager that ends it."""
 
-    def __init__(self, side: Side, source: str, *arguments: str, before: str = "") -> None:
+    def __init__(
+        self, side: Side, source: str, *arguments: str, before: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
         self.process = subprocess.Popen(
             [side.python, "-c", before + PRELUDE + source, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=side.environment(),
+            env=side.environment(**(environment or {})),
             start_new_session=True,
         )
 
@@ -235,6 +237,42 @@ def ended_by_sigterm(start: Callable[[Path, str, Side], AbstractContextManager[H
     return measure
 
 
+# --- waiting ---
+
+
+def told_seconds(side: Side, source: str, uri: str, environment: Mapping[str, str] | None = None) -> str:
+    with Running(side, source, uri, environment=environment) as program:
+        told = program.told(PATIENCE * 2)
+    return f"**not within {PATIENCE * 2:g} s**" if told is None else f"{told:.2f} s"
+
+
+def start_without_waiting(side: Side) -> str:
+    source = """
+begin = time.monotonic()
+LDClient(config(), 0)
+tell(time.monotonic() - begin)
+os._exit(0)
+"""
+    with service() as stand_in:
+        stand_in.fault("/all", "black_hole")
+        return told_seconds(side, source, stand_in.uri)
+
+
+def close_while_names_are_looked_up(side: Side) -> str:
+    source = """
+client = LDClient(config(), 0)
+client.track("event", USER)
+client.flush()
+time.sleep(0.3)
+begin = time.monotonic()
+client.close()
+tell(time.monotonic() - begin)
+os._exit(0)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        return told_seconds(side, source, "http://service.invalid", hanging_resolver(Path(folder)))
+
+
 # --- values, and interpreters ---
 
 
@@ -326,6 +364,8 @@ PROMISES = [
             lambda f, u, s: running.uwsgi(f, u, "--enable-threads", "--die-on-term", side=s, flush_interval=600)
         ),
     ),
+    Promise("`LDClient(config, start_wait=0)` while the service is silent", start_without_waiting),
+    Promise("`close()` while the look-up of the service's name hangs", close_while_names_are_looked_up),
     Promise("A `datetime` in one of ten events: events delivered", a_datetime),
     Promise(
         "gevent, patched, a service that is silent for 1 s at start and at the end: longest standstill of the hub",

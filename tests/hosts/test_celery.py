@@ -28,6 +28,6 @@ def test_the_end_delivers_every_event_once(service: StandIn, tmp_path: Path) -> 
 def test_processes_that_are_replaced_deliver_every_event_once(service: StandIn, tmp_path: Path) -> None:
     with worker(tmp_path, service.uri, "--max-tasks-per-child", "3", flush_interval=600, processes=1) as host:
         for _ in range(3):
-            assert [answer["requests"] for answer in host.ask_many(3)] == [1, 2, 3]
+            assert [answer["number"] for answer in host.ask_many(3)] == [1, 2, 3]
     assert len({answer["worker"] for answer in host.asked}) == 3
     assert arrived(service) == made(host.asked)
