@@ -1,7 +1,8 @@
 """Hundreds of forks while everything in the parent moves: no child hangs, each answers, and each event arrives once.
 
 1. Ways to fork: ``os.fork``, with several Python threads; the C library's ``fork``, as uWSGI calls it, and its ``_Fork``,
-   which runs no handler at all. CPython allows the last two only while it has one Python thread.
+   which runs no handler at all. CPython allows the last two only while it has one Python thread. After ``_Fork`` the
+   C library's own locks may be held for ever, its resolver's above all: it is tried where nothing is looked up.
 2. What moves: evaluations, deliveries and changes by the stream all the time; or look-ups of names and TLS handshakes;
    or clients that are made, flushed and closed, the one that the child uses among them.
 3. A child that does not end in time is shown with its stacks, the native ones where gdb is installed.
@@ -218,7 +219,7 @@ def test_children_of_a_busy_parent_answer_and_deliver_once(service: StandIn, way
     assert tracked(service) == Counter({"busy": busy, "child": FORKS})
 
 
-@pytest.mark.parametrize("way", ["os.fork", "fork", "_Fork"])
+@pytest.mark.parametrize("way", ["os.fork", "fork"])
 def test_children_of_a_parent_that_looks_names_up_and_shakes_hands_connect_themselves(
     service: StandIn, secure: StandIn, way: str
 ) -> None:
@@ -230,7 +231,7 @@ def test_children_of_a_parent_that_looks_names_up_and_shakes_hands_connect_thems
     assert tracked(service) == Counter({"child": FORKS})
 
 
-@pytest.mark.parametrize("way", ["os.fork", "fork", "_Fork"])
+@pytest.mark.parametrize("way", ["os.fork", "fork"])
 def test_children_of_a_parent_that_makes_flushes_and_closes_clients_live(service: StandIn, way: str) -> None:
     with Program(STORM + CHANGING, service.uri, way) as program:
         program.succeeds(200)
