@@ -81,7 +81,7 @@ def client_for(config: Config | None, start_wait: Any = None) -> Callable[[], LD
 
     def client() -> LDClient:
         ready = own.ready
-        return own.settle() if ready is None else ready
+        return own.settle() if ready is None or own.substitute is not None else ready
 
     return client
 
@@ -96,4 +96,6 @@ def _suggestion(name: str, prefix: str, known: list[str]) -> str:
 def is_configured() -> bool:
     """Tells whether ``ldclient.get()`` has a client, or what to make one of."""
     state: Any = sys.modules["ldclient"]._state
-    return state.ready is not None or state.config is not None or state.sdk_key is not None
+    return (
+        state.substitute is not None or state.ready is not None or state.config is not None or state.sdk_key is not None
+    )

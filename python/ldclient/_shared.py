@@ -57,6 +57,9 @@ class _Build:
 class SharedClient:
     """The one client of the module ``ldclient``, with the key and the Config it is made of."""
 
+    substitute: Any = None
+    """What is served instead, everywhere: what ``ldclient.testing`` puts in the client's place."""
+
     def __init__(self) -> None:
         self.ready: LDClient | None = None
         self.start_wait: float = 5
@@ -87,6 +90,8 @@ class SharedClient:
 
     def settle(self) -> LDClient:
         """Returns the client when ``ready`` is None: builds the first one, or swaps in the next one."""
+        if self.substitute is not None:
+            return self.substitute  # type: ignore[no-any-return]
         serving = self._serving
         if serving is not None:
             candidate = self._candidate
@@ -184,7 +189,8 @@ class SharedClient:
         return self._config._with_sdk_key(self._key) if self._key else self._config
 
     def _publish(self) -> None:
-        self.ready = self._serving if self._candidate is None else None
+        # While there is a substitute, every call comes to `settle`.
+        self.ready = self._serving if self._candidate is None and self.substitute is None else None
         if self._serving is not None:
             self._serving._replacement = self._candidate
 

@@ -21,6 +21,16 @@ pub(super) struct Processor {
     flags: Py<PyDict>,
 }
 
+impl Processor {
+    /// The same, for a view of the client.
+    pub(super) fn shared(&self, py: Python<'_>) -> Processor {
+        Processor {
+            told: self.told.clone_ref(py),
+            flags: self.flags.clone_ref(py),
+        }
+    }
+}
+
 /// One evaluation, as it is told.
 pub(super) struct Telling<'a, 'py> {
     processor: &'a Processor,

@@ -55,6 +55,9 @@ impl PyClient {
         if let Some(hooks) = of.get().hooks.get() {
             let _ = self.hooks.set(hooks.clone_ref(py));
         }
+        if let Some(processor) = of.get().processor.get() {
+            let _ = self.processor.set(processor.shared(py));
+        }
         self.set_opened(view)
             .map_err(|_| PyRuntimeError::new_err("the client was initialized already"))
     }
