@@ -148,13 +148,13 @@ class StandIn:
         """Refuses connections from now on, and tears those that are open."""
         self._http.shutdown()
         self._thread.join(5)
-        self._http.server_close()
+        self._http.stop_listening()
         self.end_streams(reset=True)
         self._http.end_connections()
 
     def come_back(self) -> None:
         """Listens again, on the same port."""
-        self._http.listen_again()
+        self._http.server_activate()
         self._thread = self._new_thread()
         self._thread.start()
 

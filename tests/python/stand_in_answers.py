@@ -102,12 +102,12 @@ class Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
-    def listen_again(self) -> None:
-        """Takes the same port after ``server_close``."""
+    def stop_listening(self) -> None:
+        """Refuses connections, and keeps the port: a socket that is bound and does not listen."""
+        self.server_close()
         self.socket = socket.socket(self.address_family, self.socket_type)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.server_bind()
-        self.server_activate()
 
     @property
     def connections(self) -> int:
