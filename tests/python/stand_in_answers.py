@@ -97,6 +97,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def server_bind(self) -> None:
+        # Also for the connections it accepts, so that another socket may take the port while they are there.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # The inherited method asks the resolver for this machine's name.
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -106,7 +108,6 @@ class Server(ThreadingHTTPServer):
         """Refuses connections, and keeps the port: a socket that is bound and does not listen."""
         self.server_close()
         self.socket = socket.socket(self.address_family, self.socket_type)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.server_bind()
 
     @property
