@@ -26,7 +26,9 @@ impl Ending {
     /// Asks them all to end within that time, which begins now.
     #[must_use]
     pub fn begin(runtimes: Vec<Arc<Runtime>>, deadline: Duration) -> Ending {
-        runtimes.iter().for_each(|runtime| runtime.leave());
+        for runtime in runtimes.iter() {
+            runtime.leave();
+        }
         let end = Instant::now() + deadline;
         Ending {
             runtimes,
@@ -54,6 +56,7 @@ impl Ending {
     }
 
     /// Waits for as long as it may take; tells whether they have all ended in time.
+    #[must_use]
     pub fn wait_for_end(mut self) -> bool {
         loop {
             let left = self.end.saturating_duration_since(Instant::now());

@@ -30,7 +30,7 @@ impl Known {
 fn bit_of(clause: &Clause) -> u64 {
     match clause.repeated {
         0 => 0,
-        number => 1_u64 << (number - 1 & 63),
+        number => 1_u64 << ((number - 1) & 63),
     }
 }
 

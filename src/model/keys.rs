@@ -107,10 +107,10 @@ impl From<Vec<Box<str>>> for KeySet {
         if texts.len() <= FEW {
             return KeySet(Texts::Few(texts.into()));
         }
-        let mut table = HashTable::with_capacity(texts.len());
+        let mut table: HashTable<Box<str>> = HashTable::with_capacity(texts.len());
         for text in texts {
             let hash = hash_of(&text);
-            if table.find(hash, |one: &Box<str>| *one == text).is_none() {
+            if table.find(hash, |one| **one == *text).is_none() {
                 table.insert_unique(hash, text, |one| hash_of(one));
             }
         }

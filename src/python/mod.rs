@@ -51,8 +51,8 @@ fn read_flag_files(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<String> {
 /// The interpreter that loads this module, told by where its `sys` is; 0 while none has.
 static LOADED_BY: AtomicUsize = AtomicUsize::new(0);
 
-/// Fails in every interpreter of the process but the first one. They would share the classes made here, and CPython's
-/// caches of attributes, which belong to one interpreter, would answer for a class with another one's attributes.
+/// Fails in every interpreter of the process but the first one. They would share the classes made here, and the
+/// interpreter's caches of attributes would answer for a class with another one's attributes.
 fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
     let here = py.import("sys")?.as_ptr().addr();
     match LOADED_BY.compare_exchange(0, here, Ordering::AcqRel, Ordering::Acquire) {
