@@ -109,6 +109,7 @@ def busy():
 for _ in range(2):
     threading.Thread(target=busy, daemon=True).start()
 time.sleep(seconds)
+print(time.time(), flush=True)
 exec(end)
 """
 
@@ -127,7 +128,6 @@ class Case:
         text, expected = ENDS[self.end]
         code = self.code if expected is None else expected
         arguments = (uri, str(self.code), str(self.seconds), WORK[self.work], text)
-        begin = time.monotonic()
         try:
             ran = subprocess.run(
                 [python, "-c", EXIT, *arguments],
@@ -139,11 +139,12 @@ class Case:
             )
         except subprocess.TimeoutExpired as late:
             return f"{self}: did not end; it wrote {late.stderr!r}"
-        took = time.monotonic() - begin
+        # From the moment at which it begins to end: how long it takes to start is the machine's affair.
+        took = time.time() - float(ran.stdout or "nan")
         wrong = []
         if ran.returncode != code:
             wrong.append(f"ended by {ran.returncode}, not {code}")
-        if took > LIMIT:
+        if not took <= LIMIT:
             wrong.append(f"took {took:.1f} s")
         silent = "SystemError: on purpose" if self.end == "an exception" else ""
         if (ran.stderr.splitlines() or [""])[-1] != silent or ran.stderr.count("Traceback") > (silent != ""):
