@@ -165,7 +165,7 @@ def worker_growth(side: Side, workers: int = WORKERS) -> Growth:
     with service() as few, StandIn(flags_of(FLAGS)) as many:
         numbers = map(str, (FLAGS, EVALUATIONS, workers))
         with Running(side, WORKER, many.uri, few.uri, *numbers) as program:
-            flags, (idle, *busy) = program.told()
+            flags, (idle, *busy) = program.told(180)
     return Growth(flags, int(statistics.median(busy)) - idle)
 
 
