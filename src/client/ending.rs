@@ -26,7 +26,7 @@ impl Ending {
     /// Asks them all to end within that time, which begins now.
     #[must_use]
     pub fn begin(runtimes: Vec<Arc<Runtime>>, deadline: Duration) -> Ending {
-        for runtime in runtimes.iter() {
+        for runtime in &runtimes {
             runtime.leave();
         }
         let end = Instant::now() + deadline;

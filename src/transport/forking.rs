@@ -3,7 +3,7 @@
 //! `client::fork`, which calls [`before`], and [`after`] on both sides.
 //!
 //! 1. A fork waits until the look-up thread has gone, with what it gives back at its end. A look-up that has lasted
-//!    [`SHORT`] waits for a name server, without a lock: the fork does not wait for that one.
+//!    `SHORT` waits for a name server, without a lock: the fork does not wait for that one.
 //! 2. A look-up that begins while a fork is under way waits for it, as long at most.
 //! 3. Nothing here is locked, so nothing can be inherited locked. Times are kept by counting, for a clock may jump.
 

@@ -181,7 +181,13 @@ class _Maker:
         if kind < 0.92:
             return ["migration", context, flag, self.one(STAGES), self.one(["read", "write"])]
         if kind < 0.96:
-            return ["track", context, self.one(TEXTS), self.one([None, self.value()]), self.one([None, self.one(NUMBERS)])]
+            return [
+                "track",
+                context,
+                self.one(TEXTS),
+                self.one([None, self.value()]),
+                self.one([None, self.one(NUMBERS)]),
+            ]
         if kind < 0.99:
             return ["identify", context]
         return ["all_flags_state", context, {name: self.chance(0.5) for name in STATE_OPTIONS}]
@@ -225,7 +231,9 @@ class _Maker:
                 reference = "/" + name.replace("~", "~0").replace("/", "~1") if "/" in name or "~" in name else name
                 self._found.append((kind, reference, value))
                 if isinstance(value, dict):
-                    self._found.extend((kind, f"/{name}/{inner}", held) for inner, held in value.items() if inner.isalpha())
+                    self._found.extend(
+                        (kind, f"/{name}/{inner}", held) for inner, held in value.items() if inner.isalpha()
+                    )
         return part
 
     def private(self) -> str:
@@ -274,7 +282,9 @@ class _Maker:
         if op == "segmentMatch" and not segments:
             op = "other"
         if op == "segmentMatch":
-            return self.finish({"attribute": "", "op": op, "values": [self.segment_key(segments) for _ in range(self.one([1, 1, 2]))]})
+            return self.finish(
+                {"attribute": "", "op": op, "values": [self.segment_key(segments) for _ in range(self.one([1, 1, 2]))]}
+            )
         kind, reference, value = self.attribute_for(op)
         clause = {"attribute": reference, "op": op, "values": self.some(2, lambda: self.operand(op, value))}
         if self.chance(0.85):
@@ -328,11 +338,18 @@ class _Maker:
 
     def rollout(self) -> dict[str, Any]:
         weights = [0, 1, 10_000, 25_000, 33_333, 50_000, 60_000, 100_000, 200_000]
-        shares = [{"variation": self.variation(), "weight": self.one(weights)} for _ in range(self.one([0, 1, 2, 2, 3, 3]))]
+        shares = [
+            {"variation": self.variation(), "weight": self.one(weights)} for _ in range(self.one([0, 1, 2, 2, 3, 3]))
+        ]
         for share in shares:
             self.maybe(share, 0.3, "untracked", lambda: self.chance(0.6))
         rollout: dict[str, Any] = {"variations": shares}
-        self.maybe(rollout, 0.75, "kind", lambda: self.one(["rollout", "experiment", "experiment", "experiment", "experiment", "other"]))
+        self.maybe(
+            rollout,
+            0.75,
+            "kind",
+            lambda: self.one(["rollout", "experiment", "experiment", "experiment", "experiment", "other"]),
+        )
         self.maybe(rollout, 0.3, "seed", lambda: self.one([0, 1, -5, 61, 2**40]))
         self.maybe(rollout, 0.4, "contextKind", lambda: self.one([*KINDS, "", "other"]))
         self.maybe(rollout, 0.4, "bucketBy", lambda: self.one([*ATTRIBUTES, *REFERENCES, "key", "kind"]))
@@ -367,8 +384,17 @@ class _Maker:
 
     def flag(self, number: int, key: str) -> dict[str, Any]:
         stages = self.chance(0.3)
-        values = [self.one(STAGES) for _ in range(3)] if stages else [self.value(), self.one([True, 1, 1.0, 1e17]), {"a": [1, None]}]
-        flag: dict[str, Any] = {"key": key, "version": self.one([1, 2, 100]), "on": self.chance(0.9), "variations": values}
+        values = (
+            [self.one(STAGES) for _ in range(3)]
+            if stages
+            else [self.value(), self.one([True, 1, 1.0, 1e17]), {"a": [1, None]}]
+        )
+        flag: dict[str, Any] = {
+            "key": key,
+            "version": self.one([1, 2, 100]),
+            "on": self.chance(0.9),
+            "variations": values,
+        }
         self.maybe(flag, 0.05, "variations", lambda: values[: self.one([0, 1, 2])])
         self.maybe(flag, 0.8, "salt", lambda: self.one(["", "salt", "é"]))
         self.maybe(flag, 0.85, "offVariation", self.variation)
@@ -384,7 +410,10 @@ class _Maker:
         self.maybe(flag, 0.1, "excludeFromSummaries", lambda: self.chance(0.6))
         self.maybe(flag, 0.4, "clientSide", lambda: self.chance(0.7))
         if "clientSide" in flag and self.chance(0.7):  # The service sends both.
-            flag["clientSideAvailability"] = {"usingEnvironmentId": flag["clientSide"], "usingMobileKey": self.chance(0.5)}
+            flag["clientSideAvailability"] = {
+                "usingEnvironmentId": flag["clientSide"],
+                "usingMobileKey": self.chance(0.5),
+            }
         self.maybe(flag, 0.1, "migration", lambda: {"checkRatio": self.one([0, 1])})
         return {"key": key, "version": 5, "deleted": True} if self.chance(0.03) else flag
 
@@ -426,6 +455,8 @@ class _Maker:
         return {
             "status": self.one(["HEALTHY", "STALE", "STORE_ERROR"]),
             "members": {
-                key: {name: self.chance(0.6) for name in names if self.chance(0.4)} for key in KEYS if key and self.chance(0.7)
+                key: {name: self.chance(0.6) for name in names if self.chance(0.4)}
+                for key in KEYS
+                if key and self.chance(0.7)
             },
         }

@@ -157,7 +157,11 @@ class Difference:
         self.calls = calls
 
     def report(self) -> str:
-        lines = [f"World {self.world['name']}, {self.what}:", f"  ours      {self.ours}", f"  reference {self.reference}"]
+        lines = [
+            f"World {self.world['name']}, {self.what}:",
+            f"  ours      {self.ours}",
+            f"  reference {self.reference}",
+        ]
         for name in ("source", "config", "bigSegments"):
             if self.world[name] not in (None, {}, "file"):
                 lines.append(f"  {name} {json.dumps(self.world[name], ensure_ascii=False)}")
@@ -311,7 +315,9 @@ def main() -> int:
     if shown:
         worlds_of = len({difference.world["name"] for difference in differences})
         print("\n\n".join(shown))
-        print(f"\ndifferential: {len(differences)} differences in {worlds_of} of {number} worlds of seed {options.seed}")
+        print(
+            f"\ndifferential: {len(differences)} differences in {worlds_of} of {number} worlds of seed {options.seed}"
+        )
         return 1
     result, low = table(counts, options.least)
     evaluations = counts["evaluations"]

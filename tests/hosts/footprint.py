@@ -170,7 +170,7 @@ def worker_growth(side: Side, workers: int = WORKERS) -> Growth:
             flags = program.told()
             # What a worker's own connection would deliver is not what evaluations cost.
             many.fault("/all", "black_hole")
-            idle, *busy = program.told()
+            idle, *busy = program.told(180)
     return Growth(flags, int(statistics.median(busy)) - idle)
 
 

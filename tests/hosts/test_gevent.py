@@ -52,8 +52,9 @@ client = LDClient(config(), 5)
 gevent.spawn(tick)
 heard = []
 client.flag_tracker.add_listener(lambda change: heard.append(change.key))
-assert value(client) in (True, "new")
+assert value(client) is True
 client.track("patched", USER)
+client.flush()
 until(lambda: (gevent.sleep(0.002), value(client) == "new")[1])
 until(lambda: (gevent.sleep(0.002), heard == ["your.feature.key"])[1])
 ticks = len(moments)
@@ -64,7 +65,7 @@ client.close(5)
 assert native_threads() == []
 """
     with Program(script, service.uri, before=GEVENT + first) as program:
-        service.wait_for_streams(1)
+        service.wait_for_event("custom", 15)
         service.put(constant_flag(KEY, "new"))
         program.succeeds()
     assert Counter(event["key"] for event in service.events_of("custom")) == Counter(["patched"])
