@@ -26,7 +26,9 @@ impl Ending {
     /// Asks them all to end within that time, which begins now.
     #[must_use]
     pub fn begin(runtimes: Vec<Arc<Runtime>>, deadline: Duration) -> Ending {
-        runtimes.iter().for_each(|runtime| runtime.leave());
+        for runtime in &runtimes {
+            runtime.leave();
+        }
         let end = Instant::now() + deadline;
         Ending {
             runtimes,
@@ -46,14 +48,18 @@ impl Ending {
             // Also where everything has ended: this collects the threads and closes the books.
             self.cut = None;
             let now = Instant::now();
-            self.runtimes.iter().for_each(|runtime| {
+            for runtime in &self.runtimes {
                 runtime.stop(now);
-            });
+            }
         }
         self.ended_by(until.min(self.end))
     }
 
     /// Waits for as long as it may take; tells whether they have all ended in time.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "there is nothing more to do either way"
+    )]
     pub fn wait_for_end(mut self) -> bool {
         loop {
             let left = self.end.saturating_duration_since(Instant::now());
