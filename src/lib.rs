@@ -36,9 +36,13 @@
 //!    take its time to fail is left alone for a while.
 //! 6. A client has at most two native threads (`ld-source`, `ld-events`), with small stacks, stopped and joined within a
 //!    deadline, and a third, `ld-store`, where it has a native feature store; a process has at most one look-up thread
-//!    where the system's resolver hangs. It holds nothing of a client.
+//!    where the system's resolver hangs. It holds nothing of a client. What has not ended shortly before the deadline of a
+//!    close is cut off, so that at the deadline it is gone. Whoever starts a client waits for none of this: certificates
+//!    are read by the thread that needs them.
 //! 7. Native threads never touch the interpreter. What must reach Python (log lines) is queued; a Python thread that the
 //!    next API call starts drains it and ends.
+//!    A call that waits does so in slices, so that signals are heard and a gevent hub goes on (`python::waiting`); a
+//!    coroutine waits for a socket that the native side ends (`client::arrival`).
 //! 8. A fork is noticed by a mark that reads 0 in a process that has not adopted what it inherited (`client::fork`). The
 //!    next call abandons the inherited runtime without touching its locks, keeps the snapshot and starts afresh.
 //! 9. A full buffer drops, counts and warns once. accepted = sent + dropped(reason) + pending, always.
@@ -49,6 +53,10 @@
 //! 13. `unsafe` is denied except in `client/fork.rs`.
 //! 14. An evaluation writes no page of the snapshot: values own what they hold, without shared counts; counters and sets of
 //!     seen contexts are tables beside it, indexed by a flag's slot.
+//!
+//! 15. An outage is one warning, one error and one line when it is over, for all clients of the process together
+//!     (`client::outages`). A standstill of the machine is no outage: it is noticed within a second, and what was connected
+//!     before is connected anew (`transport::standstill`).
 //!
 //! ## The hot path
 //!

@@ -48,20 +48,19 @@ impl Ending {
             // Also where everything has ended: this collects the threads and closes the books.
             self.cut = None;
             let now = Instant::now();
-            self.runtimes.iter().for_each(|runtime| {
+            for runtime in &self.runtimes {
                 runtime.stop(now);
-            });
+            }
         }
         self.ended_by(until.min(self.end))
     }
 
-    /// Waits for as long as it may take; tells whether they have all ended in time.
-    #[must_use]
-    pub fn wait_for_end(mut self) -> bool {
+    /// Waits for as long as it may take.
+    pub fn wait_for_end(mut self) {
         loop {
             let left = self.end.saturating_duration_since(Instant::now());
             if self.wait(left) || left.is_zero() {
-                return self.ended_by(Instant::now());
+                return;
             }
         }
     }

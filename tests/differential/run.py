@@ -294,7 +294,7 @@ def main() -> int:
             stack.enter_context(Process("ours", options.ours)),
             stack.enter_context(Process("reference", options.reference)),
         )
-        note: Callable[[World], None] = lambda world: None  # noqa: E731
+        note: Callable[[World], None] = lambda _world: None  # noqa: E731
         if options.worlds:
             options.worlds.parent.mkdir(parents=True, exist_ok=True)
             worlds = stack.enter_context(options.worlds.open("w", encoding="utf-8"))

@@ -150,7 +150,8 @@ class Worker:
         """Without dates, without the orders that mean nothing, and with what 2.11 decides about malformed flags."""
         for name in ("creationDate", "startDate", "endDate"):
             if name in event:
-                assert isinstance(event[name], int) and event[name] > 0, event
+                assert isinstance(event[name], int), event
+                assert event[name] > 0, event
                 event[name] = "a date"
         for feature in event.get("features", {}).values():
             feature["contextKinds"].sort()
