@@ -75,7 +75,7 @@ def set_up_django() -> None:
     from django.conf import settings
 
     if not settings.configured:
-        apps = ["django.contrib.auth", "django.contrib.contenttypes", "ldclient.django"]
+        apps = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "ldclient.django"]
         settings.configure(INSTALLED_APPS=apps, LDCLIENT={"OFFLINE": True})
         django.setup()
 

@@ -131,7 +131,7 @@ import doctest, importlib, sys
 try:
     if sys.argv[1].startswith("ldclient.django"):
         import django.conf
-        apps = ["django.contrib.auth", "django.contrib.contenttypes", "ldclient.django"]
+        apps = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "ldclient.django"]
         django.conf.settings.configure(INSTALLED_APPS=apps, LDCLIENT={"OFFLINE": True})
         django.setup()
     module = importlib.import_module(sys.argv[1])
