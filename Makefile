@@ -33,7 +33,7 @@ define timed
 endef
 say = printf '\n--- %s\n'
 
-.PHONY: help demo test test-hosts promises lint bench differential differential-long contract contract-harness contract-long build clean
+.PHONY: help demo test test-doors test-hosts promises lint bench differential differential-long contract contract-harness contract-long build clean
 help: ## list the targets
 	@printf 'make <target>, where <target> is\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +60,9 @@ contract: ## the field's contract suite against the wheel, with Redis, DynamoDB 
 	$(call timed,_contract)
 
 contract-harness: $(CONTRACT_HARNESS) ## install the program that the contract suite is
+
+test-doors: ## Flask, Django, FastAPI, WSGI and tests; the examples under gunicorn, uWSGI and uvicorn. Part of `test`
+	$(call timed,_test-doors)
 
 test-hosts: ## real uWSGI, gunicorn, gevent, Celery, multiprocessing and Apache with mod_wsgi, each with the wheel in it
 	$(call timed,_test-hosts)
@@ -162,7 +165,7 @@ $(eval $(call environment,.venv-hosts,$(NEWEST),hosts))
 
 # ------------------------------------------------------------------------------------------------ what the targets do
 
-.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _differential _differential-long _contract _contract-long _test-hosts _promises
+.PHONY: _build _demo _test _test-rust _test-old _test-new _test-doors _typing _lint _lint-rust _lint-python _lint-supply _bench _differential _differential-long _contract _contract-long _test-hosts _promises
 
 _build: .venv/.wheel
 	@ls dist/*.whl
@@ -171,7 +174,7 @@ _demo: .venv/.wheel
 	@$(say) 'examples/demo.py'
 	@$(PYTHON) examples/demo.py
 
-_test: _test-rust _test-old _test-new _typing
+_test: _test-rust _test-old _test-new _test-doors _typing
 
 _test-rust:
 	@$(say) 'Rust tests, without Python'
@@ -186,6 +189,10 @@ endif
 _test-new: .venv/.wheel
 	@$(say) 'Python tests on $(NEWEST)'
 	@$(PYTHON) -m pytest -n $(WORKERS)
+
+_test-doors: .venv/.wheel
+	@$(say) 'Frameworks and their servers'
+	@$(PYTHON) -m pytest -n $(WORKERS) tests/doors
 
 # Both look at the wheel that a user would install, not at the source tree.
 _typing: .venv/.wheel

@@ -37,7 +37,7 @@ def staff() -> Client:
 
 
 def cells(page: Any) -> list[list[str]]:
-    rows = re.findall(r"<tr>\s*<th scope=\"row\" class=\"field-key\">(.*?)</tr>", page.content.decode(), re.DOTALL)
+    rows = re.findall(r"<tr[^>]*>\s*<th scope=\"row\" class=\"field-key\">(.*?)</tr>", page.content.decode(), re.DOTALL)
     return [[re.sub(r"<[^>]+>", "", cell).strip() for cell in re.split(r"</t[hd]>", row)][:4] for row in rows]
 
 

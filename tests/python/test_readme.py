@@ -129,6 +129,11 @@ def test_the_examples_of_a_section_run_as_one_program(page: Path, section: Secti
 DOCTESTS = """
 import doctest, importlib, sys
 try:
+    if sys.argv[1].startswith("ldclient.django"):
+        import django.conf
+        apps = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "ldclient.django"]
+        django.conf.settings.configure(INSTALLED_APPS=apps, LDCLIENT={"OFFLINE": True})
+        django.setup()
     module = importlib.import_module(sys.argv[1])
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] == "ldclient":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import admin
 from django.template.response import TemplateResponse
 from django.urls import path
 
-from .._listing import explanation, rows, user_of, why_empty
+from .._listing import SOMEBODY, explanation, rows, user_of, why_empty
 from . import configuration
 from .models import Flag
 
@@ -52,6 +53,7 @@ class FlagAdmin(admin.ModelAdmin):
             "title": "Feature flags",
             "opts": self.model._meta,
             "wanted": wanted,
+            "somebody": json.dumps(SOMEBODY),
             **_shown(wanted),
             **(extra_context or {}),
         }

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .. import _shared
 from .._pinned import PinnedClient
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from ..integrations.test_data import FlagBuilder
 
 __all__ = ["Evaluation", "Event", "UnknownFlagError", "flags"]
-
-_Decorated = TypeVar("_Decorated", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -242,7 +240,7 @@ class flags:  # noqa: N801 - it reads as a verb: `with flags(new_ui=True):`
                 if name.startswith("test") and callable(value):
                     setattr(decorated, name, self._decorate(value))
             return decorated
-        set_up = decorated.setUp
+        set_up: Any = decorated.setUp
 
         @wraps(set_up)
         def with_flags(case: Any) -> None:
@@ -251,7 +249,7 @@ class flags:  # noqa: N801 - it reads as a verb: `with flags(new_ui=True):`
             case.addCleanup(block.__exit__, None, None, None)
             set_up(case)
 
-        decorated.setUp = with_flags  # type: ignore[method-assign]
+        setattr(decorated, "setUp", with_flags)  # noqa: B010 - the same for every class
         return decorated
 
     def _again(self) -> flags:
@@ -359,12 +357,14 @@ class _Router:
         return LDClient
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         block = _block_here()
         client = sys.modules["ldclient"].get() if block is None else block._client
         return getattr(client, name)
 
     def __enter__(self) -> Any:
-        return self.__getattr__("__enter__")()
+        return self
 
     def __exit__(self, *_: object) -> None:
         """Leaves the block's client open."""
