@@ -55,12 +55,13 @@ impl Ending {
         self.ended_by(until.min(self.end))
     }
 
-    /// Waits for as long as it may take.
-    pub fn wait_for_end(mut self) {
+    /// Waits for as long as it may take; tells whether they have all ended in time.
+    #[must_use]
+    pub fn wait_for_end(mut self) -> bool {
         loop {
             let left = self.end.saturating_duration_since(Instant::now());
             if self.wait(left) || left.is_zero() {
-                return;
+                return self.ended_by(Instant::now());
             }
         }
     }

@@ -93,7 +93,8 @@ pub fn close_all(py: Python<'_>, timeout: f64) {
             clients.iter().filter_map(|client| client.leave()).collect();
         runtimes.extend(leaving);
         let left = end.saturating_duration_since(Instant::now());
-        Ending::begin(runtimes, left).wait_for_end();
+        // There is nobody to tell.
+        let _ = Ending::begin(runtimes, left).wait_for_end();
     });
     for client in clients.iter().filter(|client| client.live_here().is_some()) {
         client.stop_big_segments();
