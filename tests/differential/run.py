@@ -201,7 +201,11 @@ def smallest(difference: Difference, pair: Pair) -> Difference:
     world = {**difference.world, "calls": [difference.world["calls"][number] for number in difference.calls]}
     best = still(world)
     if best is None:
-        return difference  # It takes the other calls too.
+        # It takes the other calls too, or chance: what this one was about must do.
+        asked = {call[2] for call in world["calls"] if call[0] in generator.EVALUATIONS}
+        flags = {key: item for key, item in world["flags"].items() if key in asked}
+        difference.world = {**world, "flags": flags, "segments": {}}
+        return difference
     smaller = True
     while smaller:
         smaller = False
