@@ -96,6 +96,8 @@ struct State {
     stopping: bool,
     running: bool,
     available: bool,
+    /// Whether it failed and was not read from since. That it is available again does not yet tell what is in it.
+    mute: bool,
     refresh_needed: bool,
     /// When the store may be asked again after a failure.
     retry_at: Option<Instant>,
@@ -159,6 +161,7 @@ impl Storage {
                 stopping: false,
                 running: false,
                 available: true,
+                mute: false,
                 refresh_needed: false,
                 retry_at: None,
                 refresh_at: Some(Instant::now()),
@@ -340,6 +343,7 @@ impl Storage {
     fn failed(&self, error: Option<&StoreError>) {
         let mut state = self.state();
         state.retry_at = Some(Instant::now() + RECOVERY);
+        state.mute = true;
         if !state.available {
             return;
         }
@@ -458,7 +462,7 @@ impl Live {
     pub(super) fn is_mute(&self) -> bool {
         self.runtime
             .storage()
-            .is_some_and(|storage| !storage.is_fed() && !storage.state().available)
+            .is_some_and(|storage| !storage.is_fed() && !storage.state().mute)
     }
 }
 

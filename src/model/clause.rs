@@ -103,8 +103,8 @@ impl Pattern {
             .backtrack_limit(BACKTRACK_LIMIT)
             .build()
         {
-            Ok(pattern) => Pattern::Backtracking(Box::new(pattern)),
-            Err(_) => Pattern::Invalid(text.into()),
+            Ok(pattern) if names_differ(&pattern) => Pattern::Backtracking(Box::new(pattern)),
+            _ => Pattern::Invalid(text.into()),
         }
     }
 
@@ -117,6 +117,15 @@ impl Pattern {
             Pattern::Invalid(_) => false,
         }
     }
+}
+
+/// Whether no two groups share a name; other engines of the service take no such pattern.
+fn names_differ(pattern: &fancy_regex::Regex) -> bool {
+    let mut names = std::collections::HashSet::new();
+    pattern
+        .capture_names()
+        .flatten()
+        .all(|name| names.insert(name))
 }
 
 /// How deep groups and classes are nested at most; a bracket that is escaped does not count.

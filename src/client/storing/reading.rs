@@ -56,6 +56,7 @@ impl Storage {
 
     fn read_everything(&self) -> Result<(), StoreError> {
         let (content, hash) = fetch::everything(&*self.settings.store)?;
+        self.state().mute = false;
         if self.is_behind() || !self.known().differs(hash) {
             return Ok(());
         }
@@ -79,6 +80,7 @@ impl Storage {
     pub(super) fn fetch(&self, key: &str) -> Result<(), StoreError> {
         match fetch::flag_with_needs(&*self.settings.store, key, &self.known) {
             Ok(mut found) => {
+                self.state().mute = false;
                 self.tell(&mut found);
                 self.publish(|snapshot| {
                     if self.is_behind() {
@@ -149,6 +151,7 @@ impl Storage {
     /// Adds everything that was not read yet.
     fn complete(&self) -> Result<(), StoreError> {
         let (content, _) = fetch::everything(&*self.settings.store)?;
+        self.state().mute = false;
         let mut found = content.compile();
         self.tell(&mut found);
         self.publish(|snapshot| {
