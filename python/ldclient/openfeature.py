@@ -5,9 +5,10 @@ is ``_openfeature_context``'s question.
 
 1. Making a provider waits for nothing. ``initialize``, which the API calls, waits at most ``start_wait`` seconds for
    flags. Without them the provider is in the state ERROR, which is not fatal: it becomes READY when flags arrive.
-2. Events tell what is so. READY: the flags are those that the service has. STALE: the last known ones are served. ERROR:
-   no more will come; fatal only where none are known. A key that the service refuses is not fatal: it is tried again. Each is told once, and only when it differs from
-   what was told last. What came and went before it could be told is not told.
+2. Events tell what is so. READY: the flags are those that the service has. STALE: the last known ones are served.
+   ERROR: no more will come; fatal only where none are known. A key that the service refuses is not fatal: it is tried
+   again. Each is told once, and only when it differs from what was told last. What came and went before it could be
+   told is not told.
 3. An evaluation is one native call, which never waits. The asynchronous methods call the same.
 4. Events are told on the thread ``ldclient-listeners``. No lock is held: it could be inherited locked by a forked child.
 """
@@ -133,9 +134,11 @@ class LaunchDarklyProvider(AbstractProvider):
         self._told, self._settled = None, False
         client.data_source_status_provider.remove_listener(self._hear_status)
         client.data_source_status_provider.add_listener(self._hear_status)
+        deadline = time.monotonic() + self._start_wait
         client._wait_for_start(self._start_wait)
         has_data = client._has_data()
-        state = client.data_source_status_provider.status.state
+        # A wait in vain ends early where flags will never come.
+        is_over = time.monotonic() < deadline or client.is_closed()
         client.flag_tracker.remove_listener(self._hear_change)
         client.flag_tracker.add_listener(self._hear_change)
         self._told = ProviderEvent.PROVIDER_READY if has_data else ProviderEvent.PROVIDER_ERROR
@@ -143,7 +146,7 @@ class LaunchDarklyProvider(AbstractProvider):
         client._notifications().post(self._looks, None)
         if has_data:
             return
-        if state == DataSourceState.OFF:
+        if is_over:
             raise ProviderFatalError(self._why(_ENDED))
         raise ProviderNotReadyError(self._why("no flag data has arrived yet; the client goes on trying"))
 

@@ -78,9 +78,9 @@ def scenarios(path: Path) -> Iterator[Scenario]:
             table = []
             steps.append((line.partition(" ")[2], table))
     for outline, examples in outlines:
-        rows = [
-            (dict(zip(table[0], row, strict=True)), more) for more, table in examples for row in table[1:]
-        ] or [({}, set())]
+        rows = [(dict(zip(table[0], row, strict=True)), more) for more, table in examples for row in table[1:]] or [
+            ({}, set())
+        ]
         for row, more in rows:
             filled = [(_filled(step, row), table) for step, table in (*background, *outline.steps)]
             yield Scenario(outline.name, outline.tags | more, filled)
@@ -137,16 +137,16 @@ class Recording(Hook):
     def __init__(self, name: str, calls: list[tuple[str, str, Any]]) -> None:
         self.name, self.calls = name, calls
 
-    def before(self, *_: Any) -> None:
+    def before(self, hook_context: Any, hints: Any) -> None:  # noqa: ARG002
         self.calls.append((self.name, "before", None))
 
-    def after(self, _context: Any, details: Any, _hints: Any) -> None:
+    def after(self, hook_context: Any, details: Any, hints: Any) -> None:  # noqa: ARG002
         self.calls.append((self.name, "after", details))
 
-    def error(self, *_: Any) -> None:
+    def error(self, hook_context: Any, exception: Exception, hints: Any) -> None:  # noqa: ARG002
         self.calls.append((self.name, "error", None))
 
-    def finally_after(self, _context: Any, details: Any, _hints: Any) -> None:
+    def finally_after(self, hook_context: Any, details: Any, hints: Any) -> None:  # noqa: ARG002
         self.calls.append((self.name, "finally", details))
 
 
@@ -289,7 +289,9 @@ def _(world: World, kind: str, value: str) -> None:
     assert world.got().value == typed(kind, value)
 
 
-@step(r'the resolved (\w+) details value should be "?([^",]*)"?, the variant should be TEXT, and the reason should be TEXT')
+@step(
+    r'the resolved (\w+) details value should be "?([^",]*)"?, the variant should be TEXT, and the reason should be TEXT'
+)
 def _(world: World, kind: str, value: str, variant: str, reason: str) -> None:
     assert world.got().value == typed(kind, value)
     _is(world, variant, reason)
@@ -341,13 +343,15 @@ def _(world: World) -> None:
     assert world.got().value == world.default
 
 
-@step(r"the reason should indicate an error and the error code should indicate (?:a missing flag|a type mismatch) with TEXT")
+@step(
+    r"the reason should indicate an error and the error code should indicate (?:a missing flag|a type mismatch) with TEXT"
+)
 def _(world: World, code: str) -> None:
     assert (world.got().reason, world.got().error_code) == ("ERROR", code)
 
 
 @step(r"the provider status should be TEXT")
-def _(world: World, expected: str) -> None:
+def _(_world: World, expected: str) -> None:
     assert status().value == expected
 
 
@@ -400,5 +404,3 @@ def _(world: World, stages: str, table: list[list[str]]) -> None:
             got = getattr(details, name)
             got = variant_name(world.key, got) if name == "variant" else got
             assert got == typed(kind, value), (stage, name)
-
-

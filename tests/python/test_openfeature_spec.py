@@ -58,19 +58,39 @@ for kind, default in KINDS.items():
     ROWS[f"what is no {kind} is a mismatch"] = (kind, wrong, default, {}, mismatch)
 
 ROWS["a text asked for as a whole number is a mismatch"] = (
-    ("integer", "wrong-flag", 13, {}, (13, None, "ERROR", "TYPE_MISMATCH"))
+    "integer",
+    "wrong-flag",
+    13,
+    {},
+    (13, None, "ERROR", "TYPE_MISMATCH"),
 )
 ROWS["four attributes match together"] = (
-    ("string", "context-aware", "EXTERNAL", SULISLAW, ("INTERNAL", "internal", "TARGETING_MATCH", None))
+    "string",
+    "context-aware",
+    "EXTERNAL",
+    SULISLAW,
+    ("INTERNAL", "internal", "TARGETING_MATCH", None),
 )
 ROWS["without the four attributes nothing matches"] = (
-    ("string", "context-aware", "EXTERNAL", {}, ("EXTERNAL", "external", "DEFAULT", None))
+    "string",
+    "context-aware",
+    "EXTERNAL",
+    {},
+    ("EXTERNAL", "external", "DEFAULT", None),
 )
 ROWS["three attributes match beside one that no rule asks for"] = (
-    ("string", "complex-targeted", "default", INSIDER, ("INTERNAL", "internal", "TARGETING_MATCH", None))
+    "string",
+    "complex-targeted",
+    "default",
+    INSIDER,
+    ("INTERNAL", "internal", "TARGETING_MATCH", None),
 )
 ROWS["an object flag with no default at all"] = (
-    ("object", "object-flag", None, {}, (FLAGS["object-flag"][0]["template"], "template", "STATIC", None))
+    "object",
+    "object-flag",
+    None,
+    {},
+    (FLAGS["object-flag"][0]["template"], "template", "STATIC", None),
 )
 
 
