@@ -3,14 +3,14 @@
 1. The key is the targeting key, else the attribute ``targetingKey``, else ``key``. Without any the ambient user counts
    (``ldclient.use``), with the other attributes added to it.
 2. ``kind`` is the context's kind; "multi" makes every other attribute a context of the kind that it is named after.
-3. ``name``, ``anonymous`` and ``privateAttributes`` mean what they mean in a context; everything else is an attribute.
+3. ``name``, ``anonymous`` and ``privateAttributes`` mean what they mean in a context; everything else is an attribute,
+   whose value may be whatever an attribute of a context may be (``conversion``).
 4. A mistake costs what it concerns. Each kind of mistake is told once a process, not once a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from . import _ldclient, ambient, logs
@@ -24,9 +24,6 @@ __all__ = ["tell", "user_of"]
 
 # Attributes that are no attributes.
 _SPECIAL = frozenset(("key", "targetingKey", "kind", "name", "anonymous", "privateAttributes", "_meta"))
-
-# Values that are taken as they are.
-_PLAIN = frozenset((str, int, float, bool, type(None)))
 
 _told: set[str] = set()
 
@@ -79,10 +76,8 @@ def _single(kind: str, key: str, attributes: Mapping[str, Any]) -> dict[str, Any
     for name, value in attributes.items():
         if name in _SPECIAL:
             _set_special(context, name, value)
-        elif type(value) in _PLAIN:
-            context[name] = value
         else:
-            context[name] = _value(value)
+            context[name] = value
     return context
 
 
@@ -136,15 +131,3 @@ def _ambient(attributes: Mapping[str, Any]) -> _User | None:
     if attributes.get("kind", context.kind) != context.kind:
         return None
     return {**context.to_dict(), **_single(context.kind, context.key, attributes)}
-
-
-def _value(value: Any) -> Any:
-    """A value as JSON has it: times as RFC 3339 text, where one without a zone counts as UTC."""
-    if isinstance(value, datetime):
-        zoned = value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
-        return zoned.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
-    if isinstance(value, Mapping):
-        return {name: _value(member) for name, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_value(item) for item in value]
-    return value

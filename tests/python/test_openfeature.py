@@ -235,11 +235,11 @@ def test_the_asynchronous_calls_answer_alike() -> None:
         ),
         (
             EvaluationContext("k", {"at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=1)))}),
-            {"kind": "user", "key": "k", "at": "2026-01-02T02:04:05Z"},
+            {"kind": "user", "key": "k", "at": "2026-01-02T03:04:05+01:00"},
         ),
         (
             EvaluationContext("k", {"deep": {"times": (datetime(2026, 1, 2), 1)}}),
-            {"kind": "user", "key": "k", "deep": {"times": ["2026-01-02T00:00:00Z", 1]}},
+            {"kind": "user", "key": "k", "deep": {"times": ["2026-01-02T00:00:00+00:00", 1]}},
         ),
         (
             EvaluationContext(None, {"kind": "multi", "user": {"key": "u", "name": "N"}, "org": {"targetingKey": "o"}}),
@@ -328,6 +328,15 @@ def test_tracking_for_nobody_is_told_once_and_raises_nothing(told: list[str]) ->
         api.get_client().track("bought")
     assert len(told) == 1
     assert "targeting key" in told[0]
+
+
+def test_the_environment_is_in_the_metadata_once_the_service_told_it() -> None:
+    with StandIn({"flag": constant_flag("flag", True)}) as service:
+        body = service.latest_all()
+        service.fault("/sdk/latest-all", status=200, headers={"X-LD-EnvID": "env-1"}, body=body)
+        api.set_provider_and_wait(against(service, stream=False))
+        details = api.get_client().get_boolean_details("flag", False, ANN)
+    assert details.flag_metadata["flagSetId"] == "env-1"
 
 
 def test_hooks_of_the_client_run_around_each_evaluation() -> None:

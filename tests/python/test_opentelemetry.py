@@ -165,15 +165,22 @@ def test_a_span_around_each_evaluation_where_it_is_asked_for(traces: Traces) -> 
     assert [event.name for event in request.events] == ["feature_flag"]
 
 
+@pytest.mark.parametrize(("environment", "expected"), [("mine", "mine"), (None, "env-1")])
 def test_the_environment_is_the_one_of_the_options_else_the_services(
-    traces: Traces, start: Callable[..., LDClient]
+    environment: str | None, expected: str, traces: Traces, start: Callable[..., LDClient]
 ) -> None:
+    metrics = Metrics()
     with StandIn({"flag": constant_flag("flag", True)}) as service:
-        named = start(service, hooks=[Hook(HookOptions(environment_id="mine"))])
+        body = service.latest_all()
+        service.fault("/sdk/latest-all", status=200, headers={"X-LD-EnvID": "env-1"}, body=body)
+        client = start(service, stream=False, hooks=[Hook(HookOptions(environment_id=environment))])
+        instrument(client, metrics.provider)
         with traces.tracer.start_as_current_span("request"):
-            named.variation("flag", ANN, False)
+            client.variation("flag", ANN, False)
         ((_, members),) = traces.events()
-    assert members["feature_flag.set.id"] == "mine"
+    assert members["feature_flag.set.id"] == expected
+    assert metrics.collect()["ldclient.flags"] == [(1, {"feature_flag.set.id": "env-1"})]
+    metrics.provider.shutdown()
 
 
 @pytest.mark.parametrize("wrong", ["", 5])
