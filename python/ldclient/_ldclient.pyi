@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import GenericAlias, ModuleType
-from typing import Any, Final, Generic, TypeAlias, final, overload
+from typing import Any, Final, Generic, Literal, TypeAlias, final, overload
 
 from typing_extensions import Self, TypeVar, disjoint_base
 
@@ -167,6 +167,9 @@ class Client:
     def _migration_detail(
         self, key: str, context: Context, default: str
     ) -> tuple[EvaluationDetail[str], tuple[int, int | None, int | None] | None]: ...
+    def _resolve(
+        self, method: str, key: str, context: object, default: Any
+    ) -> tuple[EvaluationDetail, tuple[int, Literal["static", "rules", "rollout"]] | None]: ...
     def _track_migration_op(self, context: Context, members: _Data, sampling_ratio: int | None) -> None: ...
     def _environment_id(self) -> str | None: ...
     @overload

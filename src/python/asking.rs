@@ -102,7 +102,7 @@ impl PyClient {
     /// Asks for a flag and hands the value, or the default, to `then`.
     #[allow(
         clippy::too_many_arguments,
-        reason = "the three above and migrations are all that call it"
+        reason = "the three above, migrations and resolving are all that call it"
     )]
     pub(super) fn ask<'py, R>(
         &self,

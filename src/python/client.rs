@@ -1,5 +1,6 @@
 //! `Client`: the native base of `LDClient`, and its life cycle. Its other methods stand in the file of their question:
-//! `variation`, `recording`, `event_processor`, `flags_state`, `migration`, `notices`, `delivery`, `stats`, `pinned`.
+//! `variation`, `recording`, `event_processor`, `flags_state`, `migration`, `resolving`, `notices`, `delivery`, `stats`,
+//! `pinned`.
 //! Whom a call means has two names: `context` since 8.0 of the API, `user` before.
 
 use std::sync::{Arc, OnceLock};

@@ -28,6 +28,7 @@ mod plain;
 mod recording;
 mod redis_stores;
 mod registry;
+mod resolving;
 mod stats;
 mod stores;
 mod user;
