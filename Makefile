@@ -33,7 +33,7 @@ define timed
 endef
 say = printf '\n--- %s\n'
 
-.PHONY: help demo test lint bench contract contract-harness contract-long build clean
+.PHONY: help demo test lint bench bench-instructions contract contract-harness contract-long build clean
 help: ## list the targets
 	@printf 'make <target>, where <target> is\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,6 +49,9 @@ lint: ## formatting, clippy, rustdoc, ruff, mypy, and cargo-deny where it is ins
 
 bench: ## compare with launchdarkly-server-sdk 9.20: CPU for each call, until events are delivered
 	$(call timed,_bench)
+
+bench-instructions: ## count instructions with valgrind and compare them with the record
+	$(call timed,_bench-instructions)
 
 contract: ## the field's contract suite against the wheel, with Redis, DynamoDB and Consul beside it (needs Go)
 	$(call timed,_contract)
@@ -140,7 +143,7 @@ $(eval $(call environment,.venv-contract,$(NEWEST),contract))
 
 # ------------------------------------------------------------------------------------------------ what the targets do
 
-.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _contract _contract-long
+.PHONY: _build _demo _test _test-rust _test-old _test-new _typing _lint _lint-rust _lint-python _lint-supply _bench _bench-instructions _contract _contract-long
 
 _build: .venv/.wheel
 	@ls dist/*.whl
@@ -196,6 +199,14 @@ _lint-supply:
 _bench: .venv/.wheel
 	@$(say) 'Against launchdarkly-server-sdk 9.20'
 	@$(PYTHON) tests/benches/compare.py --ours $(PYTHON) --reference "$$(tests/reference_env | tail -n 1)"
+
+# As root on a Debian-like machine valgrind is installed when missing.
+_bench-instructions: .venv/.wheel
+	@$(say) 'Instructions a call'
+	@command -v valgrind >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -qq --yes --no-install-recommends valgrind >/dev/null; } \
+	  || { echo 'No valgrind was found. On Debian or Ubuntu: apt-get install valgrind' >&2; exit 1; }
+	@$(PYTHON) tests/benches/instructions.py
 
 CONTRACT = .venv-contract/bin/python tests/contract/run.py --harness '$(CONTRACT_HARNESS)' --logs .cache/contract$(1)
 
