@@ -33,7 +33,7 @@ define timed
 endef
 say = printf '\n--- %s\n'
 
-.PHONY: help demo test test-doors test-hosts promises lint bench differential differential-long contract contract-harness contract-long build clean
+.PHONY: help demo test test-doors test-hosts promises lint bench bench-instructions differential differential-long contract contract-harness contract-long build clean
 help: ## list the targets
 	@printf 'make <target>, where <target> is\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -55,6 +55,9 @@ differential: ## the same answers and events as launchdarkly-server-sdk 9.20 and
 
 differential-long: ## a million evaluations against 9.20; SEED= and EVALUATIONS= say otherwise
 	$(call timed,_differential-long)
+
+bench-instructions: ## count instructions with valgrind and compare them with the record
+	$(call timed,_bench-instructions)
 
 contract: ## the field's contract suite against the wheel, with Redis, DynamoDB and Consul beside it (needs Go)
 	$(call timed,_contract)
@@ -165,7 +168,7 @@ $(eval $(call environment,.venv-hosts,$(NEWEST),hosts))
 
 # ------------------------------------------------------------------------------------------------ what the targets do
 
-.PHONY: _build _demo _test _test-rust _test-old _test-new _test-doors _typing _lint _lint-rust _lint-python _lint-supply _bench _differential _differential-long _contract _contract-long _test-hosts _promises
+.PHONY: _build _demo _test _test-rust _test-old _test-new _test-doors _typing _lint _lint-rust _lint-python _lint-supply _bench _bench-instructions _differential _differential-long _contract _contract-long _test-hosts _promises
 
 _build: .venv/.wheel
 	@ls dist/*.whl
@@ -248,6 +251,14 @@ _differential: .venv/.wheel
 _differential-long: .venv/.wheel
 	@$(say) 'Random worlds against launchdarkly-server-sdk 9.20'
 	@$(DIFFERENTIAL) --seed $(SEED) --evaluations $(EVALUATIONS) --record
+
+# As root on a Debian-like machine valgrind is installed when missing.
+_bench-instructions: .venv/.wheel
+	@$(say) 'Instructions a call'
+	@command -v valgrind >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -qq --yes --no-install-recommends valgrind >/dev/null; } \
+	  || { echo 'No valgrind was found. On Debian or Ubuntu: apt-get install valgrind' >&2; exit 1; }
+	@$(PYTHON) tests/benches/instructions.py
 
 CONTRACT = .venv-contract/bin/python tests/contract/run.py --harness '$(CONTRACT_HARNESS)' --logs .cache/contract$(1)
 

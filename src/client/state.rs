@@ -179,42 +179,93 @@ impl<'s> FlagView<'s> {
     /// All that is told of the flag besides its value, as a JSON value.
     #[must_use]
     pub fn metadata(&self) -> Value {
+        let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(7);
+        self.each_member(|name, member| {
+            members.push((name.into(), member.value()));
+        });
+        Value::Object(members.into())
+    }
+
+    /// The members of that value, in order.
+    fn each_member(&self, mut member: impl FnMut(&'static str, Member<'_>)) {
         let Some(flag) = self.flag else {
-            return Value::Object([].into());
+            return;
         };
         let (state, outcome) = (self.state, &self.state.outcome);
         let experiment = outcome.is_experiment(flag);
-        let mut members: Vec<(Box<str>, Value)> = Vec::with_capacity(7);
         if let Some((outcome, flag)) = self.reason() {
-            members.push(("reason".into(), outcome.reason_value(flag)));
+            member("reason", Member::Reason(outcome, flag));
         }
         if state.with_details {
-            members.push(("version".into(), flag.version.into()));
+            member("version", Member::Int(flag.version));
         }
         if !state.prerequisites.is_empty() {
-            let keys = state
-                .prerequisites
-                .iter()
-                .map(|key| Value::String(key.clone()))
-                .collect();
-            members.push(("prerequisites".into(), Value::Array(keys)));
+            member("prerequisites", Member::Keys(&state.prerequisites));
         }
         if let Some(variation) = outcome
             .variation
             .and_then(|index| i64::try_from(index).ok())
         {
-            members.push(("variation".into(), variation.into()));
+            member("variation", Member::Int(variation));
         }
         if flag.track_events || experiment {
-            members.push(("trackEvents".into(), true.into()));
+            member("trackEvents", Member::True);
         }
         if experiment {
-            members.push(("trackReason".into(), true.into()));
+            member("trackReason", Member::True);
         }
         if let Some(until) = flag.debug_events_until_ms {
-            members.push(("debugEventsUntilDate".into(), until.into()));
+            member("debugEventsUntilDate", Member::Int(until));
         }
-        Value::Object(members.into())
+    }
+}
+
+/// Something that is told of a flag besides its value.
+enum Member<'a> {
+    Reason(&'a Outcome, Option<&'a Flag>),
+    Int(i64),
+    True,
+    Keys(&'a [Box<str>]),
+}
+
+impl Member<'_> {
+    fn value(&self) -> Value {
+        match self {
+            Member::Reason(outcome, flag) => outcome.reason_value(*flag),
+            Member::Int(number) => Value::Int(*number),
+            Member::True => Value::Bool(true),
+            Member::Keys(keys) => {
+                Value::Array(keys.iter().map(|key| Value::String(key.clone())).collect())
+            }
+        }
+    }
+}
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Member::Reason(outcome, flag) => outcome.reason_value(*flag).serialize(serializer),
+            Member::Int(number) => serializer.serialize_i64(*number),
+            Member::True => serializer.serialize_bool(true),
+            Member::Keys(keys) => serializer.collect_seq(keys.iter()),
+        }
+    }
+}
+
+/// Writes what is told of a flag without making a value of it.
+struct About<'s>(FlagView<'s>);
+
+impl Serialize for About<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let mut result = Ok(());
+        self.0.each_member(|name, member| {
+            if result.is_ok() {
+                result = map.serialize_entry(name, &member);
+            }
+        });
+        result?;
+        map.end()
     }
 }
 
@@ -234,6 +285,6 @@ struct Metadata<'s>(&'s FlagsState);
 
 impl Serialize for Metadata<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.flags().map(|flag| (flag.key(), flag.metadata())))
+        serializer.collect_map(self.0.flags().map(|flag| (flag.key(), About(flag))))
     }
 }

@@ -3,7 +3,7 @@
 use super::clauses::follow;
 use super::sha1::Sha1;
 use super::{Malformed, Operand, Part, Subject};
-use crate::model::{AttributeError, AttributeRef, Choice, Flag, Kind, Value};
+use crate::model::{AttributeError, AttributeRef, Choice, Kind, Value};
 
 /// The largest number of 60 bits, by which the hash is divided.
 const SCALE: f64 = 0x0FFF_FFFF_FFFF_FFFF_u64 as f64;
@@ -14,7 +14,6 @@ const SCALE: f64 = 0x0FFF_FFFF_FFFF_FFFF_u64 as f64;
 /// When a rollout goes by what is no attribute reference.
 pub(super) fn choose(
     choice: &Choice,
-    flag: &Flag,
     subject: &impl Subject,
 ) -> Result<Option<(i64, bool)>, Malformed> {
     let rollout = match choice {
@@ -31,15 +30,7 @@ pub(super) fn choose(
     } else {
         rollout.bucket_by.as_ref()
     };
-    let bucket = bucket(
-        rollout.seed,
-        &flag.key,
-        &flag.salt,
-        subject,
-        &rollout.kind,
-        by,
-    )
-    .map_err(|_| Malformed)?;
+    let bucket = bucket(&rollout.prefix, subject, &rollout.kind, by).map_err(|_| Malformed)?;
     // Without a part of that kind the first share is served.
     let mut shares = rollout.shares.iter();
     let share = shares.find(|share| bucket.is_none_or(|bucket| bucket < share.end));
@@ -51,15 +42,13 @@ pub(super) fn choose(
     )))
 }
 
-/// The bucket from 0 to 1; `None` when the subject has no part of that kind. A missing attribute, and one that is
+/// The bucket from 0 to 1, by what `bucket_prefix` gives and a value; `None` when the subject has no part of that kind. A missing attribute, and one that is
 /// neither text nor integer, is 0.
 ///
 /// # Errors
 /// When `by` is no attribute reference.
 pub fn bucket<S: Subject>(
-    seed: Option<i64>,
-    key: &str,
-    salt: &str,
+    prefix: &str,
     subject: &S,
     kind: &Kind,
     by: Option<&Result<AttributeRef, AttributeError>>,
@@ -69,15 +58,7 @@ pub fn bucket<S: Subject>(
     };
     let hashed = |id: &str| {
         let mut hash = Sha1::new();
-        match seed {
-            Some(seed) => hash.add(seed.to_string().as_bytes()),
-            None => {
-                hash.add(key.as_bytes());
-                hash.add(b".");
-                hash.add(salt.as_bytes());
-            }
-        }
-        hash.add(b".");
+        hash.add(prefix.as_bytes());
         hash.add(id.as_bytes());
         let first = hash.first_half();
         #[allow(clippy::cast_precision_loss, reason = "the service divides doubles")]
@@ -106,7 +87,7 @@ mod tests {
     fn bucket_of(context: &str, by: Option<&str>) -> f64 {
         let context = Context::from_value(serde_json::from_str(context).unwrap()).unwrap();
         let by = by.map(AttributeRef::parse);
-        bucket(None, "roll", "s", &context, &Kind::User, by.as_ref())
+        bucket("roll.s.", &context, &Kind::User, by.as_ref())
             .unwrap()
             .unwrap()
     }

@@ -174,7 +174,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         let mut known = Known::default();
         for (index, rule) in flag.rules.iter().enumerate() {
             if self.all_match(&rule.clauses, &mut known, None)? {
-                let chosen = bucketing::choose(&rule.choice, flag, self.subject)?;
+                let chosen = bucketing::choose(&rule.choice, self.subject)?;
                 return Ok(serve_chosen(flag, chosen, |in_experiment| {
                     Reason::RuleMatch {
                         index,
@@ -183,7 +183,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
                 }));
             }
         }
-        let chosen = bucketing::choose(&flag.fallthrough, flag, self.subject)?;
+        let chosen = bucketing::choose(&flag.fallthrough, self.subject)?;
         Ok(serve_chosen(flag, chosen, |in_experiment| {
             Reason::Fallthrough { in_experiment }
         }))

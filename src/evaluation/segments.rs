@@ -41,7 +41,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         }
         let chain = Chain::of(&segment.key, chain);
         for rule in &segment.rules {
-            if self.segment_rule(segment, rule, &chain)? {
+            if self.segment_rule(rule, &chain)? {
                 return Ok(true);
             }
         }
@@ -56,12 +56,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         })
     }
 
-    fn segment_rule(
-        &mut self,
-        segment: &Segment,
-        rule: &SegmentRule,
-        chain: &Chain<'_>,
-    ) -> Result<bool, Malformed> {
+    fn segment_rule(&mut self, rule: &SegmentRule, chain: &Chain<'_>) -> Result<bool, Malformed> {
         if !self.all_match(&rule.clauses, &mut Known::default(), Some(chain))? {
             return Ok(false);
         }
@@ -69,9 +64,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
             return Ok(true);
         };
         let bucket = bucketing::bucket(
-            None,
-            &segment.key,
-            &segment.salt,
+            &rule.prefix,
             self.subject,
             &rule.kind,
             rule.bucket_by.as_ref(),

@@ -45,7 +45,9 @@ impl Sha1 {
     pub(super) fn first_half(mut self) -> u64 {
         let filled = self.length % BLOCK;
         self.block[filled] = 0x80;
-        self.block[filled + 1..].fill(0);
+        if self.length >= BLOCK {
+            self.block[filled + 1..].fill(0);
+        }
         if filled + 1 > BLOCK - 8 {
             compress(&mut self.state, &[self.block]);
             self.block = [0; BLOCK];

@@ -158,16 +158,19 @@ impl RawFlag {
 
     /// Compiles it. `key` is the name under which it arrived, used where the data has none.
     pub(crate) fn compile(self, key: &str) -> Flag {
+        let key = self.key.unwrap_or_else(|| key.into());
+        let salt = self.salt.unwrap_or_default();
         Flag {
-            key: self.key.unwrap_or_else(|| key.into()),
+            fallthrough: Choice::new(self.fallthrough.unwrap_or_default(), &key, &salt),
+            rules: rules(self.rules.unwrap_or_default(), &key, &salt),
+            key,
+            salt,
             version: self.version.unwrap_or(0),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             slot: 0,
             on: self.on.unwrap_or(false),
-            salt: self.salt.unwrap_or_default(),
             variations: self.variations.unwrap_or_default().into(),
             off_variation: self.off_variation,
-            fallthrough: self.fallthrough.unwrap_or_default().into(),
             prerequisites: self
                 .prerequisites
                 .unwrap_or_default()
@@ -181,7 +184,6 @@ impl RawFlag {
                 self.targets.unwrap_or_default(),
                 self.context_targets.unwrap_or_default(),
             ),
-            rules: rules(self.rules.unwrap_or_default()),
             track_events: self.track_events.unwrap_or(false),
             track_events_fallthrough: self.track_events_fallthrough.unwrap_or(false),
             #[allow(
@@ -237,16 +239,16 @@ fn targets(users: Vec<RawTarget>, contexts: Vec<RawTarget>) -> Box<[Target]> {
 }
 
 /// Compiles rules. A clause that stands in several of them is asked once in an evaluation: it gets a number for that.
-fn rules(raw: Vec<RawRule>) -> Box<[Rule]> {
+fn rules(raw: Vec<RawRule>, key: &str, salt: &str) -> Box<[Rule]> {
     let clauses = raw.iter().flat_map(|rule| rule.clauses.iter().flatten());
     let mut repeated = repeated(clauses).into_iter();
     raw.into_iter()
-        .map(|rule| Rule::new(rule, &mut repeated))
+        .map(|rule| Rule::new(rule, &mut repeated, key, salt))
         .collect()
 }
 
 impl Rule {
-    fn new(raw: RawRule, repeated: &mut impl Iterator<Item = u8>) -> Rule {
+    fn new(raw: RawRule, repeated: &mut impl Iterator<Item = u8>, key: &str, salt: &str) -> Rule {
         let clauses = raw.clauses.unwrap_or_default().into_iter();
         Rule {
             id: raw.id,
@@ -256,11 +258,14 @@ impl Rule {
                     ..Clause::from(clause)
                 })
                 .collect(),
-            choice: RawChoice {
-                variation: raw.variation,
-                rollout: raw.rollout,
-            }
-            .into(),
+            choice: Choice::new(
+                RawChoice {
+                    variation: raw.variation,
+                    rollout: raw.rollout,
+                },
+                key,
+                salt,
+            ),
             track_events: raw.track_events.unwrap_or(false),
         }
     }

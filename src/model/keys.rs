@@ -1,5 +1,6 @@
 //! Keys with their hashes: a key that is asked for again and again is hashed once.
 
+use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
@@ -52,8 +53,8 @@ impl std::ops::Deref for Key {
     }
 }
 
-/// How many texts are compared one by one rather than found by their hash.
-const FEW: usize = 4;
+/// How many texts are found by halving rather than by their hash.
+const FEW: usize = 64;
 
 /// A set of texts.
 #[derive(Debug, Default)]
@@ -61,13 +62,64 @@ pub struct KeySet(Texts);
 
 #[derive(Debug)]
 enum Texts {
-    Few(Box<[Box<str>]>),
+    /// Most sets are small: two pieces of memory, whatever their number.
+    Few(Joined),
     Many(Box<HashTable<Box<str>>>),
+}
+
+/// Texts one after the other, shorter ones first, those of one length in order.
+#[derive(Debug, Default)]
+struct Joined {
+    text: Box<str>,
+    ends: Box<[u32]>,
 }
 
 impl Default for Texts {
     fn default() -> Texts {
-        Texts::Few(Box::default())
+        Texts::Few(Joined::default())
+    }
+}
+
+impl Joined {
+    /// Nothing if they are too long to be joined.
+    fn of(texts: &[Box<str>]) -> Option<Joined> {
+        let mut sorted: Vec<&str> = texts.iter().map(|text| &**text).collect();
+        sorted.sort_unstable_by_key(|text| (text.len(), *text));
+        sorted.dedup();
+        let mut end = 0_usize;
+        let ends = sorted.iter().map(|text| {
+            end += text.len();
+            u32::try_from(end).ok()
+        });
+        Some(Joined {
+            ends: ends.collect::<Option<_>>()?,
+            text: sorted.concat().into(),
+        })
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> &[u8] {
+        let start = match place {
+            0 => 0,
+            _ => self.ends[place - 1],
+        };
+        &self.text.as_bytes()[start as usize..self.ends[place] as usize]
+    }
+
+    #[inline]
+    fn contains(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        let (mut low, mut high) = (0, self.ends.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let here = self.at(middle);
+            match here.len().cmp(&text.len()).then_with(|| here.cmp(text)) {
+                Ordering::Equal => return true,
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        false
     }
 }
 
@@ -77,7 +129,7 @@ impl KeySet {
     #[inline]
     pub fn contains(&self, text: &str) -> bool {
         match &self.0 {
-            Texts::Few(texts) => texts.iter().any(|one| **one == *text),
+            Texts::Few(few) => few.contains(text),
             Texts::Many(table) => table.find(hash_of(text), |one| **one == *text).is_some(),
         }
     }
@@ -87,7 +139,7 @@ impl KeySet {
     #[inline]
     pub fn contains_hashed(&self, text: &str, hash: u64) -> bool {
         match &self.0 {
-            Texts::Few(texts) => texts.iter().any(|one| **one == *text),
+            Texts::Few(few) => few.contains(text),
             Texts::Many(table) => table.find(hash, |one| **one == *text).is_some(),
         }
     }
@@ -96,7 +148,7 @@ impl KeySet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            Texts::Few(texts) => texts.is_empty(),
+            Texts::Few(few) => few.ends.is_empty(),
             Texts::Many(table) => table.is_empty(),
         }
     }
@@ -104,8 +156,10 @@ impl KeySet {
 
 impl From<Vec<Box<str>>> for KeySet {
     fn from(texts: Vec<Box<str>>) -> KeySet {
-        if texts.len() <= FEW {
-            return KeySet(Texts::Few(texts.into()));
+        if texts.len() <= FEW
+            && let Some(few) = Joined::of(&texts)
+        {
+            return KeySet(Texts::Few(few));
         }
         let mut table: HashTable<Box<str>> = HashTable::with_capacity(texts.len());
         for text in texts {
@@ -124,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_set_of_any_size_has_its_texts_and_no_other() {
-        for size in [0, 1, FEW, FEW + 1, 100] {
+        for size in [0, 1, 2, 13, FEW / 2, FEW / 2 + 1, 100] {
             let texts = (0..size).map(|n| format!("key-{n}").into_boxed_str());
             let set = KeySet::from(texts.clone().chain(texts).collect::<Vec<_>>());
             assert_eq!(set.is_empty(), size == 0);

@@ -16,7 +16,7 @@ pub use context::{Context, ContextError, Individual, Kind, Parts};
 pub use flag::{Flag, Prerequisite, Rule, Target};
 pub(crate) use flag::{RawFlag, invalid_patterns};
 pub use keys::{Key, KeySet, hash_of};
-pub use rollout::{Choice, Rollout, Share};
+pub use rollout::{Choice, Rollout, Share, bucket_prefix};
 pub(crate) use segment::RawSegment;
 pub use segment::{Segment, SegmentRule, SegmentTarget};
 pub use value::Value;

@@ -26,8 +26,8 @@ pub struct Rollout {
     pub kind: Kind,
     /// The attribute that decides; `None` is the key.
     pub bucket_by: Option<Result<AttributeRef, AttributeError>>,
-    /// Replaces flag key and salt in the hash.
-    pub seed: Option<i64>,
+    /// What is hashed before the attribute's value.
+    pub prefix: Box<str>,
     /// The shares in order; may be empty, which is a malformed flag.
     pub shares: Box<[Share]>,
 }
@@ -67,26 +67,37 @@ struct RawShare {
     untracked: Option<bool>,
 }
 
-impl From<RawChoice> for Choice {
-    fn from(raw: RawChoice) -> Choice {
+impl Choice {
+    /// `key` and `salt` are the flag's.
+    pub(super) fn new(raw: RawChoice, key: &str, salt: &str) -> Choice {
         match (raw.variation, raw.rollout) {
             (Some(index), _) => Choice::Variation(index),
-            (None, Some(rollout)) => Choice::Rollout(Box::new(rollout.into())),
+            (None, Some(rollout)) => Choice::Rollout(Box::new(Rollout::new(rollout, key, salt))),
             (None, None) => Choice::Missing,
         }
     }
 }
 
-impl From<RawRollout> for Rollout {
-    fn from(raw: RawRollout) -> Rollout {
+impl Rollout {
+    fn new(raw: RawRollout, key: &str, salt: &str) -> Rollout {
         Rollout {
+            prefix: bucket_prefix(raw.seed, key, salt),
             experiment: raw.kind.as_deref() == Some("experiment"),
             bucket_by: bucket_attribute(raw.bucket_by.as_deref(), raw.context_kind.as_deref()),
             kind: Kind::from(raw.context_kind.as_deref().unwrap_or_default()),
-            seed: raw.seed,
             shares: shares(raw.variations),
         }
     }
+}
+
+/// What is hashed before an attribute's value: a seed replaces key and salt.
+#[must_use]
+pub fn bucket_prefix(seed: Option<i64>, key: &str, salt: &str) -> Box<str> {
+    match seed {
+        Some(seed) => format!("{seed}."),
+        None => format!("{key}.{salt}."),
+    }
+    .into()
 }
 
 /// Weights come in thousandths of a percent. They are added up in the order and precision of every other SDK.

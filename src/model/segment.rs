@@ -6,7 +6,7 @@ use super::attribute::{AttributeError, AttributeRef};
 use super::clause::{Clause, RawClause};
 use super::context::Kind;
 use super::keys::KeySet;
-use super::rollout::bucket_attribute;
+use super::rollout::{bucket_attribute, bucket_prefix};
 
 /// A segment, compiled.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub struct SegmentRule {
     pub weight: Option<i64>,
     /// The kind that is bucketed.
     pub kind: Kind,
+    /// What is hashed before the attribute's value.
+    pub prefix: Box<str>,
     /// The attribute that is bucketed; `None` is the key.
     pub bucket_by: Option<Result<AttributeRef, AttributeError>>,
 }
@@ -94,18 +96,18 @@ impl RawSegment {
 
     /// Compiles it. `key` is the name under which it arrived, used where the data has none.
     pub(crate) fn compile(self, key: &str) -> Segment {
+        let key = self.key.unwrap_or_else(|| key.into());
+        let salt = self.salt.unwrap_or_default();
+        let rules = self.rules.unwrap_or_default().into_iter();
         Segment {
-            key: self.key.unwrap_or_else(|| key.into()),
+            rules: rules
+                .map(|rule| SegmentRule::new(rule, &key, &salt))
+                .collect(),
+            key,
+            salt,
             version: self.version.unwrap_or(0),
-            salt: self.salt.unwrap_or_default(),
             included: targets(self.included, self.included_contexts),
             excluded: targets(self.excluded, self.excluded_contexts),
-            rules: self
-                .rules
-                .unwrap_or_default()
-                .into_iter()
-                .map(SegmentRule::from)
-                .collect(),
             unbounded: self.unbounded.unwrap_or(false),
             unbounded_kind: Kind::from(self.unbounded_context_kind.as_deref().unwrap_or_default()),
             generation: self.generation,
@@ -131,9 +133,14 @@ fn targets(
         .collect()
 }
 
-impl From<RawSegmentRule> for SegmentRule {
-    fn from(raw: RawSegmentRule) -> SegmentRule {
+impl SegmentRule {
+    fn new(raw: RawSegmentRule, key: &str, salt: &str) -> SegmentRule {
         SegmentRule {
+            // Only a share of all has to be hashed for.
+            prefix: match raw.weight {
+                Some(_) => bucket_prefix(None, key, salt),
+                None => Box::default(),
+            },
             clauses: raw.clauses.into_iter().map(Clause::from).collect(),
             weight: raw.weight,
             bucket_by: bucket_attribute(

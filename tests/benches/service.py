@@ -52,17 +52,25 @@ class Sink:
             return dict(self._counts.pop(key, {}))
 
 
+# What the service sends, by the first part of the path.
+WRITTEN = {
+    name: json.dumps(found).encode()
+    for name, found in {"": workload.data(), "thousand": workload.thousand(), "large": workload.large()}.items()
+}
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     sink = Sink()
-    data = workload.data()
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        if address.path == "/all":
-            self.stream()
-        elif address.path == "/sdk/latest-all":
-            self.answer(200, json.dumps(self.data).encode(), {"ETag": '"1"'})
+        first, _, rest = address.path[1:].partition("/")
+        name, path = (first, f"/{rest}") if first in WRITTEN else ("", address.path)
+        if path == "/all":
+            self.stream(name)
+        elif path == "/sdk/latest-all":
+            self.answer(200, WRITTEN[name], {"ETag": '"1"'})
         elif address.path == "/counts":
             asked = {name: values[0] for name, values in parse_qs(address.query).items()}
             counts = self.sink.take(
@@ -90,12 +98,12 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def stream(self) -> None:
+    def stream(self, name: str) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")  # without it urllib3 waits for a full buffer
         self.end_headers()
-        event = f"event: put\ndata: {json.dumps({'path': '/', 'data': self.data})}\n\n".encode()
+        event = b'event: put\ndata: {"path": "/", "data": %b}\n\n' % WRITTEN[name]
         self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
         self.wfile.flush()
         self.close_connection = True

@@ -18,15 +18,37 @@ from typing import Any
 import workload
 
 import ldclient
-from ldclient import Context
 from ldclient.client import LDClient
 from ldclient.config import Config
 
+MIXED: list[tuple[str, str, object]] = [
+    ("variation", "bool-simple", False),
+    ("variation", "rules", False),
+    ("variation", "rollout", "none"),
+    ("variation", "prereq", False),
+    ("variation_detail", "bool-simple", False),
+]
 
-def loops(client: Any, takes_dicts: bool) -> dict[str, Callable[[int], None]]:
-    """The loop of each case. `takes_dicts`: a dict user goes into the call as it is; otherwise it is built first."""
+
+def by_old_user(client: Any) -> dict[str, Callable[[int], None]]:
+    """The only case of a package from before contexts."""
+    users, variation = workload.old_users(), client.variation
+
+    def loop(calls: int) -> None:
+        for user, _ in zip(cycle(users), repeat(None, calls)):
+            variation("bool-simple", user, False)
+
+    return {"user_dict": loop}
+
+
+def loops(client: Any, thousand: Any, takes_dicts: bool) -> dict[str, Callable[[int], None]]:
+    """The loop of each case. `takes_dicts`: a dict user goes into the call as it is; otherwise it is built first.
+    `thousand` is a client without events that has a thousand flags."""
+    from ldclient import Context
+
     users = workload.users()
-    context = Context.from_dict(users[7])
+    contexts = [Context.from_dict(user) for user in users]
+    context = contexts[7]
     variation, detail, track = client.variation, client.variation_detail, client.track
     data = {"item": "book", "amount": 3}
 
@@ -56,6 +78,15 @@ def loops(client: Any, takes_dicts: bool) -> dict[str, Callable[[int], None]]:
         for _ in repeat(None, calls):
             track("bought", context, data, 19.5)
 
+    def mixed(calls: int) -> None:
+        asked = [(getattr(client, method), key, default) for method, key, default in MIXED]
+        for one, (ask, key, default), _ in zip(cycle(contexts), cycle(asked), repeat(None, calls)):
+            ask(key, one, default)
+
+    def all_flags_json(calls: int) -> None:
+        for _ in repeat(None, calls):
+            thousand.all_flags_state(context).to_json_string()
+
     return {
         "bool_simple": prebuilt("bool-simple", False),
         "bool_dict": by_dict("bool-simple", False),
@@ -65,11 +96,16 @@ def loops(client: Any, takes_dicts: bool) -> dict[str, Callable[[int], None]]:
         "prereq": prebuilt("prereq", False),
         "detail": details,
         "track": events,
+        "mixed": mixed,
+        "all_flags_json": all_flags_json,
+        **by_old_user(client),
     }
 
 
 def check(client: Any) -> None:
     """Both packages must give these answers before their speed means anything."""
+    from ldclient import Context
+
     context = Context.from_dict(workload.users()[7])
     for key, default, expected in [("bool-simple", False, True), ("rules", False, True), ("prereq", False, True)]:
         assert client.variation(key, context, default) is expected, key
@@ -78,10 +114,14 @@ def check(client: Any) -> None:
 
 
 def main() -> None:
-    sdk_key, address, takes_dicts = sys.argv[1:]
+    # `users`: "contexts" and "dicts" say what is handed into a call, "old" that the package knows no contexts.
+    sdk_key, address, users = sys.argv[1:]
 
-    def config(send_events: bool) -> Config:
-        return Config(
+    def opened(send_events: bool, address: str = address) -> Any:
+        keys, more = "context_keys", {"diagnostic_opt_out": True}
+        if users == "old":
+            keys, more = "user_keys", {}
+        config = Config(
             sdk_key=sdk_key,
             base_uri=address,
             stream_uri=address,
@@ -90,17 +130,17 @@ def main() -> None:
             # Nothing is dropped, and nothing is sent but when asked for.
             events_max_pending=1_000_000,
             flush_interval=3600,
-            context_keys_capacity=10_000,
-            context_keys_flush_interval=3600,
-            diagnostic_opt_out=True,
+            **{f"{keys}_capacity": 10_000, f"{keys}_flush_interval": 3600, **more},
         )
+        client = LDClient(config=config, start_wait=20)
+        assert client.is_initialized(), "the client did not get its flags"
+        return client
 
-    with LDClient(config(send_events=False), start_wait=10) as client:
-        assert client.is_initialized(), "the client did not get its flags"
-        check(client)
-    with LDClient(config(send_events=True), start_wait=10) as client:
-        assert client.is_initialized(), "the client did not get its flags"
-        cases = loops(client, takes_dicts == "dicts")
+    if users != "old":
+        with opened(send_events=False) as client:
+            check(client)
+    with opened(send_events=True) as client, opened(send_events=False, address=f"{address}/thousand") as thousand:
+        cases = by_old_user(client) if users == "old" else loops(client, thousand, users == "dicts")
         print(json.dumps({"version": ldclient.__version__, "python": sys.version.split()[0]}), flush=True)
         for line in sys.stdin:
             request = json.loads(line)

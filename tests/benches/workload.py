@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 COUNTRIES = ["de", "fr", "it", "es", "pt", "nl", "be", "at", "pl", "se"]
 
-# case -> calls in one round, evaluations that the summary counts for each call, custom events for each call
-CASES: dict[str, tuple[int, int, int]] = {
-    "bool_simple": (30_000, 1, 0),
-    "bool_dict": (20_000, 1, 0),
-    "rules": (4_000, 1, 0),
-    "rules_dict": (4_000, 1, 0),
-    "rollout": (20_000, 1, 0),
-    "prereq": (10_000, 3, 0),
-    "detail": (20_000, 1, 0),
-    "track": (10_000, 0, 1),
+
+@dataclass(frozen=True)
+class Kind:
+    """One case: what is called how often in a round, and what the sink must have counted for each call."""
+
+    calls: int
+    evaluations: float = 1
+    custom: int = 0
+    beside: str = "reference"  # the package whose work is 1
+    must: float = 0  # the ratio that a release has to reach, and the one it aims at
+    aim: float = 0
+
+
+# So many calls that what one delivery costs does not matter.
+CASES: dict[str, Kind] = {
+    "bool_simple": Kind(60_000, must=0.0085, aim=0.0055),
+    "bool_dict": Kind(40_000, must=0.018, aim=0.010),
+    "user_dict": Kind(40_000, beside="v6", must=0.035, aim=0.020),
+    "rules": Kind(10_000, must=0.0036, aim=0.0020),
+    "rules_dict": Kind(10_000, must=0.0070, aim=0.0035),
+    "rollout": Kind(40_000, must=0.0100, aim=0.0060),
+    "prereq": Kind(20_000, evaluations=3, must=0.0045, aim=0.0030),
+    "detail": Kind(40_000, must=0.0120, aim=0.0080),
+    "track": Kind(20_000, evaluations=0, custom=1, must=0.080, aim=0.040),
+    "mixed": Kind(200_000, evaluations=1.4, must=0.0060, aim=0.0040),
+    "all_flags_json": Kind(20, evaluations=0, must=0.013, aim=0.007),
+}
+
+# Each in a fresh process: case -> ratio that must be reached and aim. The second pair is of the memory kept, in MiB.
+FRESH: dict[str, tuple[float, float, float, float]] = {
+    "ready": (0.16, 0.08, 30, 16),
+    "import": (0.091, 0.038, 5, 3),
 }
 
 
@@ -101,3 +124,51 @@ def users() -> list[dict[str, Any]]:
         }
         for number in range(1000)
     ]
+
+
+def old_users() -> list[dict[str, Any]]:
+    """The same people as users of the time before contexts."""
+    found = []
+    for user in users():
+        custom = {name: user[name] for name in ("appVersion", "plan", "age")}
+        found.append({name: user[name] for name in ("key", "name", "email", "country")} | {"custom": custom})
+    return found
+
+
+def thousand() -> dict[str, Any]:
+    """A thousand flags, of every sort that the cases know, and their segments."""
+    found = data()
+    sorts = list(found["flags"].values())
+    for number in range(1_000 - len(sorts)):
+        like = sorts[number % len(sorts)]
+        found["flags"][f"flag-{number}"] = like | {"key": f"flag-{number}"}
+    return found
+
+
+def large() -> dict[str, Any]:
+    """5,000 flags and 200 segments: about 9.6 MB of JSON."""
+    flags, segments = {}, {}
+    for number in range(200):
+        included = [f"member-{number}-{one:04}" for one in range(40)]
+        segments[f"segment-{number}"] = segment(f"segment-{number}", included=included)
+    for number in range(5_000):
+        of_flag = [
+            {
+                "id": f"{number:08}-{one}-0c3b-4d2c-9f7e",
+                "variation": one % 2,
+                "trackEvents": False,
+                "clauses": [
+                    clause("country", "in", *COUNTRIES[one:], f"country-{number}"),
+                    clause("email", "endsWith", f"@team-{number}.example.com"),
+                    clause("appVersion", "semVerGreaterThan", f"{number % 9}.{one}.0"),
+                    clause("", "segmentMatch", f"segment-{(number + one) % 200}"),
+                ],
+            }
+            for one in range(3)
+        ]
+        targets = [{"variation": 1, "values": [f"target-{number}-{one}" for one in range(3)]}]
+        key = f"team-{number % 50}.feature-{number}"
+        flags[key] = flag(
+            key, rules=of_flag, targets=targets, trackEvents=False, clientSide=False, sel=f"{number:032x}"
+        )
+    return {"flags": flags, "segments": segments}

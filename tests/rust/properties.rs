@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use ldclient::evaluation::{Reason, bucket, evaluate};
-use ldclient::model::{AttributeRef, Context, Kind, Value};
+use ldclient::model::{AttributeRef, Context, Kind, Value, bucket_prefix};
 use ldclient::store::{Applied, Change, DataKind, Entry, Snapshot};
 use proptest::prelude::*;
 
@@ -385,7 +385,7 @@ proptest! {
         };
         prop_assert!(served(larger) || !served(smaller));
         // And exactly those whose bucket lies below the weight.
-        let bucket = bucket(seed, "f", &salt, &context, &Kind::User, None).expect("no reference").expect("a user");
+        let bucket = bucket(&bucket_prefix(seed, "f", &salt), &context, &Kind::User, None).expect("no reference").expect("a user");
         prop_assert!((0.0..=1.0).contains(&bucket));
         #[allow(clippy::cast_precision_loss, reason = "weights are small")]
         let below = bucket < smaller as f64 / 100_000.0;
