@@ -1,4 +1,4 @@
-//! What the OpenFeature provider asks: a detail, and of the flag that it was decided by what no reason says. Both from one
+//! What the `OpenFeature` provider asks: a detail, and of the flag that it was decided by what no reason says. Both from one
 //! evaluation of one snapshot. The provider's vocabulary is `ldclient.openfeature`'s question.
 
 use pyo3::prelude::*;

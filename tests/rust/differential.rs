@@ -96,8 +96,8 @@ const KNOWN: &[Known] = &[
         name: "a malformed reference is an error even if there is no such context",
         without: |item| {
             each_clause(item, |clause| {
-                clause["attribute"] = valid(&clause["attribute"])
-            })
+                clause["attribute"] = valid(&clause["attribute"]);
+            });
         },
     },
     Known {
@@ -153,7 +153,7 @@ fn the_other_engine_answers_as_this_one_except_where_it_is_known_not_to() {
             made: HashMap::new(),
         };
         for call in items(&world["calls"]) {
-            let [name, number, key, ..] = &items(call)[..] else {
+            let [name, number, key, ..] = items(call) else {
                 continue;
             };
             let Some(key) = key.as_str().filter(|_| {
@@ -211,13 +211,17 @@ impl Versions<'_> {
             let mut world = self.world.clone();
             for kind in ["flags", "segments"] {
                 for item in world[kind].as_object_mut().unwrap().values_mut() {
-                    known.iter().for_each(|edit| (edit.without)(item));
+                    for edit in known {
+                        (edit.without)(item);
+                    }
                 }
             }
             Engines::new(&world)
         });
         let mut context = context.clone();
-        known.iter().for_each(|edit| (edit.without)(&mut context));
+        for edit in known {
+            (edit.without)(&mut context);
+        }
         engines.answers(key, &context)
     }
 
