@@ -26,7 +26,7 @@ try:
     from openfeature.provider import AbstractProvider, Metadata, ProviderStatus
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "ldclient.openfeature needs openfeature-sdk 0.8 or newer: pip install 'ldclient-rs[openfeature]'",
+        "ldclient.openfeature needs openfeature-sdk: pip install 'ldclient-rs[openfeature]'",
         name=error.name,
     ) from error
 
