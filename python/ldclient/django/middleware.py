@@ -5,6 +5,7 @@ coroutine view has its user loaded first, since an evaluation inside it could no
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -51,12 +52,16 @@ class FlagsMiddleware:
         return _kept(response, flags)
 
     def _process_view(self, request: Any, view: Any, _arguments: Any, _named: Any) -> None:
-        if iscoroutinefunction(view):
+        if _is_coroutine(view):
             request_flags(request).user  # noqa: B018 - loaded here
 
     async def _process_view_later(self, request: Any, view: Any, _arguments: Any, _named: Any) -> None:
-        if iscoroutinefunction(view):
+        if _is_coroutine(view):
             await load_later(request)
+
+
+# Asked for each request; views are few and stay.
+_is_coroutine = lru_cache(maxsize=1024)(iscoroutinefunction)
 
 
 def _begun(request: Any) -> RequestFlags:

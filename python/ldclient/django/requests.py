@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
 from ..request import RequestFlags, contained, name_of
+from . import configuration
 
 if TYPE_CHECKING:
     from .._ldclient import _User
@@ -29,8 +30,6 @@ def request_flags(request: Any) -> RequestFlags:
     """
     found: RequestFlags | None = getattr(request, _ATTRIBUTE, None)
     if found is None:
-        from . import configuration
-
         now = configuration.current()
         load = None if now.load is None else _Loader(now.load, request)
         found = RequestFlags(load, ask=now.ask, strict=now.strict, advice=_NO_LOADER)
