@@ -78,8 +78,11 @@ class FlagsMiddleware:
             await self._app(scope, receive, send)
             return
         flags = await flags_of(scope, self._user, self._client, self._strict, self._is_coroutine)
-        with flags:
-            await self._app(scope, receive, send)
+        try:
+            with flags:
+                await self._app(scope, receive, send)
+        finally:
+            flags.end()
 
 
 async def flags_of(

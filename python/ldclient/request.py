@@ -179,6 +179,10 @@ class RequestFlags:
             contained("The flags for the JavaScript SDK were left out of a page", error)
             return NOTHING
 
+    def end(self) -> None:
+        """Lets go of the user loader at the end of the request, and with it of what it keeps. Never raises."""
+        self._load, self._advice = None, ""
+
     def __enter__(self) -> RequestFlags:
         ambient._frame.set(ambient.ScopeFrame(self))
         return self
@@ -246,4 +250,6 @@ def contained(what: str, error: BaseException) -> None:
 def name_of(function: Any) -> str:
     """What a user calls a function."""
     function = getattr(function, "func", function)
+    # What calls a coroutine function (of asgiref's).
+    function = getattr(function, "awaitable", function)
     return str(getattr(function, "__qualname__", type(function).__qualname__))

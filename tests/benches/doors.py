@@ -94,10 +94,11 @@ def django(ask: Ask, door: bool) -> Callable[[], Any]:
         ask()
         return HttpResponse("ok")
 
-    from types import SimpleNamespace
+    from types import ModuleType
 
     if not settings.configured:
-        urls = SimpleNamespace(urlpatterns=[])
+        urls: Any = ModuleType("urls")
+        urls.urlpatterns = []
         settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, LDCLIENT={"USER_LOADER": lambda _: USER})
         package.setup()
     patterns = settings.ROOT_URLCONF.urlpatterns
