@@ -236,6 +236,8 @@ _promises: .venv-hosts/.wheel .venv-hosts/.apache
 _bench: .venv/.wheel
 	@$(say) 'Against launchdarkly-server-sdk 9.20'
 	@$(PYTHON) tests/benches/compare.py --ours $(PYTHON) --reference "$$(tests/reference_env | tail -n 1)"
+	@$(say) 'What the doors of web frameworks cost a request'
+	@$(PYTHON) tests/benches/doors.py
 
 SEED ?= $(shell date +%Y%m%d)
 EVALUATIONS ?= 1000000

@@ -78,15 +78,6 @@ class ScopeFrame:
         self.scope = scope
         self.outer = _frame.get()
 
-    @property
-    def user(self) -> _User | None:
-        """The scope's user."""
-        return self.scope.user
-
-    def client(self) -> LDClient | PinnedClient:
-        """What evaluates flags here."""
-        return self.scope.client()
-
 
 # Being imported now.
 _package: Any = sys.modules[__package__ or "ldclient"]
@@ -137,11 +128,12 @@ class use:  # noqa: N801 - it reads as a verb: `with use(user):`
 def innermost() -> Scope | None:
     """Returns what the code that calls this runs in, or None outside everything. Never raises."""
     entered = _frame.get()
-    for find in finders:
-        found = find(entered)
-        if found is not None:
-            return found
-    return entered
+    if finders:
+        for find in finders:
+            found = find(entered)
+            if found is not None:
+                return found
+    return entered.scope if isinstance(entered, ScopeFrame) else entered
 
 
 def current() -> _User | None:

@@ -70,25 +70,30 @@ class FlagsMiddleware:
         self._user = user
         self._client = client
         self._strict = strict
+        self._is_coroutine = _is_coroutine(user)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Answers a connection."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        flags = await flags_of(scope, self._user, self._client, self._strict)
-        with flags:
-            await self._app(scope, receive, send)
+        flags = await flags_of(scope, self._user, self._client, self._strict, self._is_coroutine)
+        try:
+            with flags:
+                await self._app(scope, receive, send)
+        finally:
+            flags.end()
 
 
 async def flags_of(
-    scope: Scope, user: Callable[[Scope], Any] | None, client: LDClient | None, strict: bool = False
+    scope: Scope,
+    user: Callable[[Scope], Any] | None,
+    client: LDClient | None,
+    strict: bool = False,
+    is_coroutine: bool = False,
 ) -> RequestFlags:
     """Makes the flags of a connection and puts them into its scope."""
-    from inspect import iscoroutinefunction
-
     ask = ambient.shared_client if client is None else lambda: client
-    is_coroutine = iscoroutinefunction(user) or iscoroutinefunction(getattr(user, "__call__", None))  # noqa: B004
     load = None if user is None or is_coroutine else _Loader(user, scope)
     flags = RequestFlags(load, ask=ask, strict=strict, advice=_NO_LOADER)
     flags.began_in = ambient._frame.get()
@@ -97,6 +102,12 @@ async def flags_of(
         flags.user = await _load(user, scope, strict)
     scope[FLAGS] = flags
     return flags
+
+
+def _is_coroutine(user: object) -> bool:
+    from inspect import iscoroutinefunction
+
+    return iscoroutinefunction(user) or iscoroutinefunction(getattr(user, "__call__", None))  # noqa: B004
 
 
 class _Loader:

@@ -7,6 +7,7 @@ from _weakref import ref
 
 from . import _exit, _ldclient, _uwsgi, _values, logs
 from ._ldclient import FlushResult
+from ._pinned import PinnedClient
 from .config import Config
 from .context import Context
 from .evaluation import EvaluationDetail, FeatureFlagsState
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ._event_processor import Told
     from ._hooks import Registered
     from ._ldclient import _User
-    from ._pinned import PinnedClient
     from .hook import Hook
     from .interfaces import (
         BigSegmentStoreStatusProvider,
@@ -241,8 +241,6 @@ class LDClient(_ldclient.Client):
 
         With a persistent feature store everything is read from the store first, which may wait for it.
         """
-        from ._pinned import PinnedClient
-
         return PinnedClient(self)
 
     def add_hook(self, hook: Hook) -> None:

@@ -61,7 +61,7 @@ class RequestFlags:
     (False, False)
     """
 
-    __slots__ = ("_advice", "_ask", "_load", "_once", "began_in", "strict")
+    __slots__ = ("_advice", "_ask", "_load", "_once", "_view", "began_in", "strict")
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class RequestFlags:
         self.strict = strict
         # What was made once: "user", "view", and who is loading. `setdefault` is atomic.
         self._once: dict[str, Any] = {}
+        self._view: PinnedClient | None = None
         # The block around the request.
         self.began_in: Frame | ScopeFrame | None = None
 
@@ -99,8 +100,10 @@ class RequestFlags:
 
         :raises RuntimeError: neither a key nor a Config was given
         """
-        view: PinnedClient | None = self._once.get("view")
-        return self._once.setdefault("view", self._ask().pinned()) if view is None else view
+        view = self._view
+        if view is None:
+            view = self._view = self._once.setdefault("view", self._ask().pinned())
+        return view
 
     def variation(self, key: str, default: Any = None) -> Any:
         """Returns the flag's value for the request's user.
@@ -176,6 +179,10 @@ class RequestFlags:
             contained("The flags for the JavaScript SDK were left out of a page", error)
             return NOTHING
 
+    def end(self) -> None:
+        """Lets go of the user loader at the end of the request, and with it of what it keeps. Never raises."""
+        self._load, self._advice = None, ""
+
     def __enter__(self) -> RequestFlags:
         ambient._frame.set(ambient.ScopeFrame(self))
         return self
@@ -188,8 +195,9 @@ class RequestFlags:
     def _load_user(self) -> _User | None:
         once, load = self._once, self._load
         if load is None:
-            if self.began_in is not None:
-                return self.began_in.user
+            around = self.began_in
+            if around is not None:
+                return around.scope.user if isinstance(around, ambient.ScopeFrame) else around.user
             if self.strict:
                 raise LookupError(self._advice)
             say_once(self._advice)
@@ -242,4 +250,6 @@ def contained(what: str, error: BaseException) -> None:
 def name_of(function: Any) -> str:
     """What a user calls a function."""
     function = getattr(function, "func", function)
+    # What calls a coroutine function (of asgiref's).
+    function = getattr(function, "awaitable", function)
     return str(getattr(function, "__qualname__", type(function).__qualname__))

@@ -79,6 +79,7 @@ class FlagsMiddleware:
         # What is complete needs no flags any more, and servers send their own wrappers of files faster.
         wrapper = environ.get("wsgi.file_wrapper")
         if isinstance(body, (list, tuple)) or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+            flags.end()
             return body
         return _Body(body, flags)
 
@@ -116,9 +117,12 @@ class _Body:
     def close(self) -> None:
         """Closes the body that the application returned."""
         close = getattr(self._body, "close", None)
-        if close is not None:
-            with self._flags:
-                close()
+        try:
+            if close is not None:
+                with self._flags:
+                    close()
+        finally:
+            self._flags.end()
 
 
 class StatusApp:

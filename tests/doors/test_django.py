@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
+from weakref import ref
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -155,6 +157,20 @@ def test_threads_serve_requests_side_by_side(source: TestData) -> None:
     for thread in threads:
         thread.join(10)
     assert seen == {"ann": "True red red", "bob": "False red red"}
+
+
+def test_nothing_of_a_request_is_left_to_the_garbage_collector(source: TestData) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for view in (urls.home, lambda _: HttpResponse()):
+            request = RequestFactory().get("/?user=ann")
+            watched = ref(request)
+            FlagsMiddleware(view)(request)
+            del request
+            assert watched() is None
+    finally:
+        gc.enable()
 
 
 # The default user

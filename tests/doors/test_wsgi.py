@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
+from weakref import ref
 from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -131,6 +133,27 @@ def test_the_middleware_asks_the_client_that_it_was_given() -> None:
             answering(lambda: ldclient.variation("colour", None)), lambda _: {"key": "a"}, client=client
         )
         assert call(app)[2] == b"green"
+
+
+class Environ(dict[str, Any]):
+    """One that can be watched."""
+
+
+def test_nothing_of_a_request_is_left_to_the_garbage_collector(source: TestData) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for name in ("new-ui", None):
+            environ = Environ(REMOTE_USER="ann")
+            watched = ref(environ)
+            app = FlagsMiddleware(
+                lambda *_, name=name: [b"" if name is None else ldclient.variation(name, b"")], user_of
+            )
+            app(environ, None)
+            del environ
+            assert watched() is None, name
+    finally:
+        gc.enable()
 
 
 # The status application

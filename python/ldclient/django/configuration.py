@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.conf import settings
 from django.utils.module_loading import import_string
 
@@ -30,9 +31,15 @@ class Configuration:
         given = section()
         self.strict = bool(given.get("STRICT", False))
         self.load: Callable[[Any], Any] | None = None
+        # The same, to be called where nothing can be awaited.
+        self.load_now: Callable[[Any], Any] | None = None
+        self.load_is_coroutine = False
         self.ask: Callable[[], LDClient] = client_for(None)
         try:
-            self.load = loader(given)
+            self.load = self.load_now = loader(given)
+            if iscoroutinefunction(self.load):
+                self.load_is_coroutine = True
+                self.load_now = async_to_sync(self.load)
         except ValueError as error:
             contained('The user loader in LDCLIENT["USER_LOADER"] cannot be used; run manage.py check', error)
         try:

@@ -5,6 +5,7 @@ coroutine view has its user loaded first, since an evaluation inside it could no
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -41,22 +42,26 @@ class FlagsMiddleware:
         flags = _begun(request)
         with flags:
             response = self._get_response(request)
-        return _kept(response, flags)
+        return _kept(response, flags, request)
 
     async def _answer_later(self, request: Any) -> Any:
         flags = _begun(request)
         await prepare(flags, configuration.current().ask)
         with flags:
             response = await self._get_response(request)
-        return _kept(response, flags)
+        return _kept(response, flags, request)
 
     def _process_view(self, request: Any, view: Any, _arguments: Any, _named: Any) -> None:
-        if iscoroutinefunction(view):
+        if _is_coroutine(view):
             request_flags(request).user  # noqa: B018 - loaded here
 
     async def _process_view_later(self, request: Any, view: Any, _arguments: Any, _named: Any) -> None:
-        if iscoroutinefunction(view):
+        if _is_coroutine(view):
             await load_later(request)
+
+
+# Asked for each request; views are few and stay.
+_is_coroutine = lru_cache(maxsize=1024)(iscoroutinefunction)
 
 
 def _begun(request: Any) -> RequestFlags:
@@ -65,15 +70,16 @@ def _begun(request: Any) -> RequestFlags:
     return flags
 
 
-def _kept(response: Any, flags: RequestFlags) -> Any:
-    """A response whose stream is made inside the request's block."""
+def _kept(response: Any, flags: RequestFlags, request: Any) -> Any:
+    """A response whose stream is made inside the request's block, and keeps the request for its user."""
     if getattr(response, "streaming", False) and getattr(response, "file_to_stream", None) is None:
         content = response.streaming_content
-        response.streaming_content = _later(content, flags) if response.is_async else _stream(content, flags)
+        wrap: Any = _later if response.is_async else _stream
+        response.streaming_content = wrap(content, flags, request)
     return response
 
 
-def _stream(content: Iterable[bytes], flags: RequestFlags) -> Iterator[bytes]:
+def _stream(content: Iterable[bytes], flags: RequestFlags, _request: Any) -> Iterator[bytes]:
     parts = iter(content)
     while True:
         with flags:
@@ -84,7 +90,7 @@ def _stream(content: Iterable[bytes], flags: RequestFlags) -> Iterator[bytes]:
         yield part
 
 
-async def _later(content: AsyncIterator[bytes], flags: RequestFlags) -> AsyncIterator[bytes]:
+async def _later(content: AsyncIterator[bytes], flags: RequestFlags, _request: Any) -> AsyncIterator[bytes]:
     parts = content.__aiter__()
     while True:
         with flags:

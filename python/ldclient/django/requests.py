@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ref
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 
 from ..request import RequestFlags, contained, name_of
+from . import configuration
 
 if TYPE_CHECKING:
     from .._ldclient import _User
@@ -29,10 +31,8 @@ def request_flags(request: Any) -> RequestFlags:
     """
     found: RequestFlags | None = getattr(request, _ATTRIBUTE, None)
     if found is None:
-        from . import configuration
-
         now = configuration.current()
-        load = None if now.load is None else _Loader(now.load, request)
+        load = None if now.load_now is None else _Loader(now.load_now, request)
         found = RequestFlags(load, ask=now.ask, strict=now.strict, advice=_NO_LOADER)
         setattr(request, _ATTRIBUTE, found)
     return found
@@ -68,14 +68,15 @@ def request_user(request: Any) -> dict[str, Any]:
 async def load_later(request: Any) -> None:
     """Loads the user for a coroutine, in a thread unless the loader is a coroutine function itself."""
     flags = request_flags(request)
-    load = flags._load
-    if not isinstance(load, _Loader) or "user" in flags._once:
+    now = configuration.current()
+    load = now.load
+    if load is None or "user" in flags._once:
         return
-    if not iscoroutinefunction(load.func):
+    if not now.load_is_coroutine:
         await sync_to_async(flags._load_user)()
         return
     try:
-        flags.user = await load.func(request)
+        flags.user = await load(request)
     except Exception as error:
         if flags.strict:
             raise
@@ -88,15 +89,15 @@ async def load_later(request: Any) -> None:
 
 
 class _Loader:
-    """The user loader of one request."""
+    """The user loader of one request. It does not keep the request, which keeps it: nothing is left to the collector."""
 
     __slots__ = ("func", "request")
 
     def __init__(self, func: Any, request: Any) -> None:
         self.func = func
-        self.request = request
+        self.request = ref(request)
 
     def __call__(self) -> _User | None:
-        func = async_to_sync(self.func) if iscoroutinefunction(self.func) else self.func
-        user: _User | None = func(self.request)
+        request = self.request()
+        user: _User | None = None if request is None else self.func(request)
         return user

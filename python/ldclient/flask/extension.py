@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Flask, current_app, has_app_context, has_request_context, request, request_started
+from flask import Flask, current_app, has_app_context, has_request_context, request
 from markupsafe import Markup
 
 from .. import ambient
@@ -109,7 +109,7 @@ class FeatureFlags:
         app.add_template_global(_shown, "variation")
         app.add_template_global(_bootstrap, "flags_bootstrap")
         app.cli.add_command(flags_group)
-        request_started.connect(_begin, app)
+        app.before_request(_begin)
         if _find not in ambient.finders:
             ambient.finders.append(_find)
 
@@ -230,9 +230,9 @@ def _made(state: _State) -> RequestFlags:
     return found
 
 
-def _begin(app: Flask, **_: Any) -> None:
+def _begin() -> None:
     """Notes the block that a request began in: what is entered later is further in."""
-    _made(_state_of(app)).began_in = ambient._frame.get()
+    _made(_state_of(current_app)).began_in = ambient._frame.get()
 
 
 def _find(entered: Any) -> RequestFlags | None:

@@ -76,8 +76,6 @@ def flags_bootstrap(context: Any, client_side_only: bool = True, with_reasons: b
 
 def _flags(context: Any) -> RequestFlags | None:
     scope = ambient.innermost()
-    if isinstance(scope, ambient.ScopeFrame) and isinstance(scope.scope, RequestFlags):
-        return scope.scope
     if isinstance(scope, RequestFlags):
         return scope
     if scope is not None:
