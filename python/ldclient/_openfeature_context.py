@@ -32,20 +32,17 @@ def user_of(evaluation_context: EvaluationContext | None) -> _User | None:
     """Returns whom it means; None for nobody. Never raises."""
     if evaluation_context is None:
         return ambient.current()
-    attributes = evaluation_context.attributes
-    kind = attributes.get("kind", "user") if attributes else "user"
+    key, attributes = evaluation_context.targeting_key, evaluation_context.attributes or {}
+    if key and type(key) is str and _SPECIAL.isdisjoint(attributes):
+        return {"kind": "user", "key": key, **attributes}
+    kind = attributes.get("kind", "user")
     if kind == "multi":
         return _multi(attributes)
-    key = evaluation_context.targeting_key
-    if not attributes:
-        return {"kind": "user", "key": key} if key and isinstance(key, str) else ambient.current()
     if not isinstance(kind, str):
         tell("The attribute 'kind' of an evaluation context must be a text; 'user' is used instead.")
         kind = "user"
-    key = _key(key, attributes)
-    if key is None:
-        return _ambient(attributes)
-    return _single(kind, key, attributes)
+    found = _key(key, attributes)
+    return _ambient(attributes) if found is None else _single(kind, found, attributes)
 
 
 def tell(message: str) -> None:
@@ -125,9 +122,11 @@ def _ambient(attributes: Mapping[str, Any]) -> _User | None:
     user = ambient.current()
     if user is None:
         return None
+    if not attributes:
+        return user
     context = _ldclient.context_of(user)
     if not context.valid or context.multiple:
-        return user if not attributes or "kind" not in attributes else None
+        return None if "kind" in attributes else user
     if attributes.get("kind", context.kind) != context.kind:
         return None
     return {**context.to_dict(), **_single(context.kind, context.key, attributes)}
