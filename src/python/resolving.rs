@@ -1,5 +1,5 @@
-//! What the `OpenFeature` provider asks: a detail, and of the flag that it was decided by what no reason says. Both from one
-//! evaluation of one snapshot. The provider's vocabulary is `ldclient.openfeature`'s question.
+//! What `ldclient.openfeature` asks: a detail, and of the flag that it was decided by what no reason says. Both from one
+//! evaluation of one snapshot. The vocabulary of its reasons is that module's question.
 
 use pyo3::prelude::*;
 

@@ -27,6 +27,7 @@ import ldclient
 from ldclient import Config, Context, LDClient, _ldclient, _openfeature_context
 from ldclient.hook import Hook, Metadata
 from ldclient.integrations import TestData
+from ldclient.interfaces import EventProcessor
 from ldclient.openfeature import LaunchDarklyProvider
 from openfeature_flags import status, wait_until
 from stand_in import StandIn, constant_flag
@@ -357,6 +358,28 @@ def test_hooks_of_the_client_run_around_each_evaluation() -> None:
     assert provider.resolve_boolean_details("flag", False, ANN) == without
     assert without.reason == "STATIC"
     assert seen == [("flag", "bool_variation_detail", True)]
+
+
+def test_an_event_processor_of_the_applications_own_is_told_of_evaluations() -> None:
+    told: list[Any] = []
+
+    class Processor(EventProcessor):
+        def __init__(self, config: Config) -> None:
+            pass
+
+        def send_event(self, event: Any) -> None:
+            told.append(event)
+
+        def flush(self) -> None:
+            pass
+
+        def stop(self) -> None:
+            pass
+
+    provider = serving(constant_flag("flag", 3, 1), send_events=True, event_processor_class=Processor)
+    assert provider.resolve_integer_details("flag", 0, ANN).reason == "STATIC"
+    (event,) = told
+    assert (event.key, event.value, event.context.key) == ("flag", 3, "ann")
 
 
 def test_making_a_provider_waits_for_nothing_and_a_late_start_is_an_error_that_ends(heard: queue.Queue[Event]) -> None:
