@@ -287,7 +287,7 @@ def main() -> int:
     parser.add_argument("--ours", default=sys.executable, help="the Python that has this package (default: this one)")
     parser.add_argument("--reference", required=True, help="the Python that tests/reference_env printed")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--evaluations", type=int, default=110_000, help="default: %(default)s")
+    parser.add_argument("--evaluations", type=int, default=120_000, help="default: %(default)s")
     parser.add_argument("--least", type=int, default=1_000, help="hits of each thing counted (default: %(default)s)")
     parser.add_argument("--world", type=int, help="run this world of the seed and no other")
     parser.add_argument("--worlds", type=Path, help=f"also write the first {WRITTEN} worlds here, one JSON line each")
