@@ -462,7 +462,7 @@ impl Live {
     pub(super) fn is_mute(&self) -> bool {
         self.runtime
             .storage()
-            .is_some_and(|storage| !storage.is_fed() && !storage.state().mute)
+            .is_some_and(|storage| !storage.is_fed() && storage.state().mute)
     }
 }
 

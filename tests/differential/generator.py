@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 FLAGS = [f"flag-{n}" for n in range(8)]
 SEGMENTS = [f"segment-{n}" for n in range(6)]
@@ -105,6 +105,7 @@ WRONG_TYPES_OF_SEGMENTS: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 World = dict[str, Any]
+Item = TypeVar("Item")
 Found = tuple[str, str, Any]  # kind, reference, value: an attribute that some context has
 
 
@@ -124,7 +125,7 @@ class _Maker:
     def chance(self, probability: float) -> bool:
         return self._random.random() < probability
 
-    def one(self, items: Sequence[Any]) -> Any:
+    def one(self, items: Sequence[Item]) -> Item:
         return items[int(self._random.random() * len(items))]
 
     def some(self, most: int, make: Callable[[], Any]) -> list[Any]:
@@ -286,7 +287,7 @@ class _Maker:
                 {"attribute": "", "op": op, "values": [self.segment_key(segments) for _ in range(self.one([1, 1, 2]))]}
             )
         kind, reference, value = self.attribute_for(op)
-        clause = {"attribute": reference, "op": op, "values": self.some(2, lambda: self.operand(op, value))}
+        clause: World = {"attribute": reference, "op": op, "values": self.some(2, lambda: self.operand(op, value))}
         if self.chance(0.85):
             clause["values"].append(self.operand(op, value))
         if kind != "user" or reference[:1] == "/":

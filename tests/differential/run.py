@@ -250,6 +250,28 @@ def reductions(value: Any, part: str = "") -> Iterator[Any]:
 # ---------------------------------------------------------------------------------------------------- the run
 
 
+class Notebook:
+    """A file for the first worlds, if there is a path."""
+
+    def __init__(self, path: Path | None) -> None:
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", encoding="utf-8") if path else None
+        self._left = WRITTEN
+
+    def __call__(self, world: World) -> None:
+        if self._file and self._left > 0:
+            self._left -= 1
+            print(json.dumps(world), file=self._file)
+
+    def __enter__(self) -> Notebook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+
 def run(pair: Pair, seed: int, evaluations: int, note: Callable[[World], None]) -> tuple[int, list[Difference]]:
     """Runs as many worlds as it takes. Returns how many, and every difference."""
     waiting: list[World] = []
@@ -287,7 +309,7 @@ def main() -> int:
     parser.add_argument("--ours", default=sys.executable, help="the Python that has this package (default: this one)")
     parser.add_argument("--reference", required=True, help="the Python that tests/reference_env printed")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--evaluations", type=int, default=110_000, help="default: %(default)s")
+    parser.add_argument("--evaluations", type=int, default=120_000, help="default: %(default)s")
     parser.add_argument("--least", type=int, default=1_000, help="hits of each thing counted (default: %(default)s)")
     parser.add_argument("--world", type=int, help="run this world of the seed and no other")
     parser.add_argument("--worlds", type=Path, help=f"also write the first {WRITTEN} worlds here, one JSON line each")
@@ -299,12 +321,7 @@ def main() -> int:
             stack.enter_context(Process("ours", options.ours)),
             stack.enter_context(Process("reference", options.reference)),
         )
-        note: Callable[[World], None] = lambda _world: None  # noqa: E731
-        if options.worlds:
-            options.worlds.parent.mkdir(parents=True, exist_ok=True)
-            worlds = stack.enter_context(options.worlds.open("w", encoding="utf-8"))
-            left = iter(range(WRITTEN))
-            note = lambda world: next(left, None) is not None and print(json.dumps(world), file=worlds)  # noqa: E731
+        note = stack.enter_context(Notebook(options.worlds))
         began = time.monotonic()
         try:
             if options.world is not None:

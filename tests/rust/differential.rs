@@ -500,7 +500,11 @@ fn valid(reference: &Value) -> Value {
     let path = text.strip_prefix('/').unwrap_or("unset");
     let malformed = text.is_empty()
         || path.split('/').any(str::is_empty)
-        || text.starts_with('/') && (path.ends_with('~') || path.contains("~2"));
+        || text.starts_with('/')
+            && path
+                .split('~')
+                .skip(1)
+                .any(|after| !after.starts_with(['0', '1']));
     if malformed {
         json!("unset")
     } else {
