@@ -196,8 +196,7 @@ impl<S: Subject, L: Lookup, O: Observer> Evaluation<'_, S, L, O> {
         for (index, rule) in flag.rules.iter().enumerate() {
             self.observer.rule();
             if self.all_match(&rule.clauses, &mut known, None)? {
-                let chosen =
-                    bucketing::choose(&rule.choice, self.subject, &mut self.observer)?;
+                let chosen = bucketing::choose(&rule.choice, self.subject, &mut self.observer)?;
                 self.observer.rule_ends(true);
                 return Ok(serve_chosen(flag, chosen, |in_experiment| {
                     Reason::RuleMatch {

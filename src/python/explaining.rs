@@ -5,9 +5,24 @@ use pyo3::prelude::*;
 
 use super::caller::{Caller, with_caller};
 use super::client::PyClient;
+use super::ending::Inside;
 
 #[pymethods]
 impl PyClient {
+    /// Why a user or context is served what `variation` returns. Records no event.
+    #[pyo3(signature = (key, context=None, *, user=None))]
+    fn explain<'py>(
+        slf: &Bound<'py, Self>,
+        key: &str,
+        context: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let _inside = Inside::enter(py);
+        let module = py.import("ldclient.explanation")?;
+        module.call_method1("explain", (slf, key, context.or(user)))
+    }
+
     /// What `variation` would answer to the key and context, and all that leads to it, as JSON.
     fn _explain(
         &self,

@@ -188,10 +188,8 @@ pub struct ExplainedRollout {
     pub value: Value,
     /// As in a clause. Without the context the first share is served, without the attribute the bucket is 0.
     pub missing: Option<&'static str>,
-    /// Takes the place of key and salt in what is hashed.
-    pub seed: Option<i64>,
-    /// Goes into what is hashed.
-    pub salt: Box<str>,
+    /// What is hashed before that value: the key and the salt of the flag or segment, or the seed, each with a dot.
+    pub prefix: Box<str>,
     /// From 0 to 1; null when it was not asked, or the context has no part of that kind.
     pub bucket: Option<f64>,
     /// Each up to a bucket.
@@ -208,9 +206,9 @@ pub struct ExplainedShare {
     /// The variation's index; null for the share of a segment.
     pub variation: Option<i64>,
     /// The bucket at which it begins.
-    pub from: f64,
+    pub begin: f64,
     /// The bucket below which it ends.
-    pub to: f64,
+    pub end: f64,
     /// Whether contexts in it are outside the experiment.
     pub untracked: bool,
     /// Whether it was chosen.
@@ -233,9 +231,9 @@ impl ExplainedFlag {
             rules: flag
                 .rules
                 .iter()
-                .map(|rule| ExplainedRule::new(rule, &flag.salt, subject))
+                .map(|rule| ExplainedRule::new(rule, subject))
                 .collect(),
-            fallthrough: ExplainedChoice::new(&flag.fallthrough, &flag.salt, subject),
+            fallthrough: ExplainedChoice::new(&flag.fallthrough, subject),
             ..ExplainedFlag::default()
         }
     }
@@ -264,11 +262,11 @@ impl ExplainedTarget {
 }
 
 impl ExplainedRule {
-    fn new(rule: &Rule, salt: &str, subject: &impl Subject) -> ExplainedRule {
+    fn new(rule: &Rule, subject: &impl Subject) -> ExplainedRule {
         ExplainedRule {
             id: rule.id.clone(),
             clauses: clauses(&rule.clauses, subject),
-            serves: ExplainedChoice::new(&rule.choice, salt, subject),
+            serves: ExplainedChoice::new(&rule.choice, subject),
             ..ExplainedRule::default()
         }
     }
@@ -319,11 +317,8 @@ impl ExplainedSegment {
         segment: Option<&Segment>,
         subject: &impl Subject,
     ) -> ExplainedSegment {
-        let rules = segment.map(|segment| (segment, &segment.rules));
-        let rules = rules.into_iter().flat_map(|(segment, rules)| {
-            let new = |rule| ExplainedSegmentRule::new(rule, &segment.salt, subject);
-            rules.iter().map(new)
-        });
+        let rules = segment.into_iter().flat_map(|segment| &segment.rules);
+        let rules = rules.map(|rule| ExplainedSegmentRule::new(rule, subject));
         ExplainedSegment {
             key: key.into(),
             version: segment.map(|segment| segment.version),
@@ -334,11 +329,11 @@ impl ExplainedSegment {
 }
 
 impl ExplainedSegmentRule {
-    fn new(rule: &SegmentRule, salt: &str, subject: &impl Subject) -> ExplainedSegmentRule {
+    fn new(rule: &SegmentRule, subject: &impl Subject) -> ExplainedSegmentRule {
         let rollout = rule.weight.map(|weight| ExplainedRollout {
-            salt: salt.into(),
+            prefix: rule.prefix.clone(),
             shares: vec![ExplainedShare {
-                to: weight as f64 / 100_000.0,
+                end: weight as f64 / 100_000.0,
                 ..ExplainedShare::default()
             }],
             ..ExplainedRollout::by(&rule.kind, rule.bucket_by.as_ref(), subject)
@@ -352,7 +347,7 @@ impl ExplainedSegmentRule {
 }
 
 impl ExplainedChoice {
-    fn new(choice: &Choice, salt: &str, subject: &impl Subject) -> ExplainedChoice {
+    fn new(choice: &Choice, subject: &impl Subject) -> ExplainedChoice {
         match choice {
             Choice::Missing => ExplainedChoice::default(),
             Choice::Variation(index) => ExplainedChoice {
@@ -361,26 +356,25 @@ impl ExplainedChoice {
             },
             Choice::Rollout(rollout) => ExplainedChoice {
                 variation: None,
-                rollout: Some(ExplainedRollout::new(rollout, salt, subject)),
+                rollout: Some(ExplainedRollout::new(rollout, subject)),
             },
         }
     }
 }
 
 impl ExplainedRollout {
-    fn new(rollout: &Rollout, salt: &str, subject: &impl Subject) -> ExplainedRollout {
-        let mut from = 0.0;
+    fn new(rollout: &Rollout, subject: &impl Subject) -> ExplainedRollout {
+        let mut begin = 0.0;
         let shares = rollout.shares.iter().map(|share| {
-            let explained = ExplainedShare::new(share, from);
-            from = share.end;
+            let explained = ExplainedShare::new(share, begin);
+            begin = share.end;
             explained
         });
         let shares = shares.collect();
         let by = rollout.bucket_by.as_ref().filter(|_| !rollout.experiment);
         ExplainedRollout {
             experiment: rollout.experiment,
-            seed: rollout.seed,
-            salt: salt.into(),
+            prefix: rollout.prefix.clone(),
             shares,
             ..ExplainedRollout::by(&rollout.kind, by, subject)
         }
@@ -409,11 +403,11 @@ impl ExplainedRollout {
 }
 
 impl ExplainedShare {
-    fn new(share: &Share, from: f64) -> ExplainedShare {
+    fn new(share: &Share, begin: f64) -> ExplainedShare {
         ExplainedShare {
             variation: Some(share.variation),
-            from,
-            to: share.end,
+            begin,
+            end: share.end,
             untracked: share.untracked,
             chosen: None,
         }

@@ -85,9 +85,8 @@ impl Step {
         let of = |rollout: &Option<ExplainedRollout>| {
             reference(rollout.as_ref().and_then(|rollout| rollout.fault))
         };
-        let circle = |what| {
-            format!("it leads back to itself, or to more than {DEEPEST} {what} one by the other")
-        };
+        let circle =
+            |what| format!("it leads back to itself, or through more than {DEEPEST} {what}");
         let (problem, why) = match self {
             Step::Flag { flag, .. } => {
                 let why = of(&flag.fallthrough.rollout);
