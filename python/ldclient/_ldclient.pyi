@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, final, overload
 
 from typing_extensions import Self, TypeVar, disjoint_base
 
+from .explanation import Explanation
 from .stats import Stats
 
 _T = TypeVar("_T")
@@ -252,6 +253,8 @@ class Client:
     def json_variation_detail(
         self, key: str, context: _User | None = None, default: Any = None, *, user: _User | None = None
     ) -> EvaluationDetail: ...
+    def explain(self, key: str, context: _User | None = None, *, user: _User | None = None) -> Explanation: ...
+    def _explain(self, key: str, context: object) -> str: ...
     def all_flags(self, context: _User | None = None, *, user: _User | None = None) -> _Data | None: ...
     def all_flags_state(
         self,

@@ -83,15 +83,10 @@ def explanation(client: Client, key: str, user: object) -> Iterator[str]:
 
     :raises LookupError: there is no such flag; the message names the nearest
     """
-    found = {row.key: row for row in rows(client, user)}
-    row = found.get(key)
-    if row is None:
-        raise LookupError(unknown(client, key, found))
-    yield f"flag       {row.key}" + ("" if row.version is None else f" (version {row.version})")
-    yield f"state      {row.state}"
-    yield f"user       {_shown(user)}"
-    yield f"value      {row.text}" + ("" if row.variation is None else f" (variation {row.variation})")
-    yield f"because    {row.why}"
+    explained = client.explain(key, user)  # type: ignore[arg-type]
+    if explained.reason.get("errorKind") in ("FLAG_NOT_FOUND", "CLIENT_NOT_READY"):
+        raise LookupError(explained.problem)
+    yield from str(explained).splitlines()
 
 
 def unknown(client: Client, key: str, known: Any) -> str:
@@ -147,9 +142,3 @@ def user_of(text: str) -> dict[str, Any]:
         raise ValueError(f"nobody can be evaluated for that user: {context.error}")
     found: dict[str, Any] = user
     return found
-
-
-def _shown(user: object) -> str:
-    from ._ldclient import context_of
-
-    return context_of(user).to_json_string()

@@ -129,21 +129,39 @@ impl Client {
     where
         S: evaluation::Subject,
     {
+        self.answer_by(live, question.key, question.wanted, |flag| {
+            let big_segments = View::new(self, live);
+            evaluate(
+                flag,
+                subject,
+                &*live.snapshot,
+                Some(&big_segments),
+                recorder,
+            )
+        })
+    }
+
+    /// Answers a question whose flag, if there is one, is evaluated by the caller.
+    #[allow(
+        clippy::inline_always,
+        reason = "it is most of the hot path, and its other caller is rare"
+    )]
+    #[inline(always)]
+    pub(super) fn answer_by<'l>(
+        &self,
+        live: &'l Live,
+        key: &str,
+        wanted: Wanted,
+        evaluate: impl FnOnce(&'l Flag) -> Outcome,
+    ) -> Answer<'l> {
         if self.settings.offline {
             return Answer::error(ErrorKind::ClientNotReady);
         }
-        match live.snapshot.flag_entry(question.key) {
+        match live.snapshot.flag_entry(key) {
             Some(Entry::Live(flag)) => {
-                let big_segments = View::new(self, live);
-                let outcome = evaluate(
-                    flag,
-                    subject,
-                    &*live.snapshot,
-                    Some(&big_segments),
-                    recorder,
-                );
+                let outcome = evaluate(flag);
                 match outcome.value(flag) {
-                    Some(value) if !question.wanted.accepts(value) => Answer {
+                    Some(value) if !wanted.accepts(value) => Answer {
                         outcome: Outcome::error(ErrorKind::WrongType),
                         flag: Some(flag),
                     },

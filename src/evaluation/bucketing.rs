@@ -1,6 +1,7 @@
 //! Which share of a rollout a context falls into: the first 60 bits of a SHA-1, as a number from 0 to 1.
 
 use super::clauses::follow;
+use super::observer::Observer;
 use super::sha1::Sha1;
 use super::{Malformed, Operand, Part, Subject};
 use crate::model::{AttributeError, AttributeRef, Choice, Kind, Value};
@@ -15,6 +16,7 @@ const SCALE: f64 = 0x0FFF_FFFF_FFFF_FFFF_u64 as f64;
 pub(super) fn choose(
     choice: &Choice,
     subject: &impl Subject,
+    observer: &mut impl Observer,
 ) -> Result<Option<(i64, bool)>, Malformed> {
     let rollout = match choice {
         Choice::Variation(index) => return Ok(Some((*index, false))),
@@ -36,6 +38,7 @@ pub(super) fn choose(
     let share = shares.find(|share| bucket.is_none_or(|bucket| bucket < share.end));
     // Weights may add up to less than all, also by rounding: the rest belongs to the last share.
     let share = share.unwrap_or(last);
+    observer.bucket(rollout, bucket, share);
     Ok(Some((
         share.variation,
         rollout.experiment && bucket.is_some() && !share.untracked,

@@ -1,5 +1,6 @@
 //! Whether a clause matches: which value is asked, lists as "any of", negation.
 
+use super::observer::Observer;
 use super::{Chain, Evaluation, Lookup, Malformed, Operand, Part, Subject, operators};
 use crate::model::{AttributeRef, Clause, Role, Test, Value};
 
@@ -34,7 +35,7 @@ fn bit_of(clause: &Clause) -> u64 {
     }
 }
 
-impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+impl<S: Subject, L: Lookup, O: Observer> Evaluation<'_, S, L, O> {
     /// Whether every clause matches. `chain` is the segments that led here.
     pub(super) fn all_match(
         &mut self,
@@ -43,6 +44,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         chain: Option<&Chain<'_>>,
     ) -> Result<bool, Malformed> {
         for clause in clauses {
+            self.observer.clause();
             let matched = match known.of(clause) {
                 Some(matched) => matched,
                 None => {
@@ -51,6 +53,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
                     matched
                 }
             };
+            self.observer.clause_ends(matched);
             if !matched {
                 return Ok(false);
             }

@@ -4,6 +4,8 @@
 
 mod bucketing;
 mod clauses;
+mod explain;
+mod observer;
 mod operators;
 mod outcome;
 mod prerequisites;
@@ -13,9 +15,15 @@ mod subject;
 mod targets;
 
 use clauses::Known;
+use observer::Observer;
 use std::sync::Arc;
 
 pub use bucketing::bucket;
+pub use explain::{
+    ExplainedChoice, ExplainedClause, ExplainedFlag, ExplainedPrerequisite, ExplainedRollout,
+    ExplainedRule, ExplainedSegment, ExplainedSegmentRule, ExplainedShare, ExplainedTarget,
+    explain,
+};
 pub use outcome::{BigSegmentsStatus, ErrorKind, Outcome, Reason, ReasonValue};
 pub use subject::{Operand, Part, Subject};
 
@@ -56,11 +64,12 @@ pub trait BigSegments {
 struct Malformed;
 
 /// What one evaluation works with.
-struct Evaluation<'a, S, L> {
+struct Evaluation<'a, S, L, O> {
     subject: &'a S,
     lookup: &'a L,
     big_segments: Option<&'a dyn BigSegments>,
     recorder: &'a mut dyn Recorder,
+    observer: O,
     status: Option<BigSegmentsStatus>,
     /// By context key, what this evaluation has asked for. More than one or two are rare.
     memberships: Vec<(Box<str>, Option<Arc<Membership>>)>,
@@ -132,22 +141,24 @@ pub fn evaluate<S: Subject, L: Lookup>(
 ) -> Outcome {
     match for_everybody(flag) {
         Some(outcome) => outcome,
-        None => evaluate_for(flag, subject, lookup, big_segments, recorder),
+        None => evaluate_for(flag, subject, lookup, big_segments, recorder, ()),
     }
 }
 
-fn evaluate_for<S: Subject, L: Lookup>(
+fn evaluate_for<S: Subject, L: Lookup, O: Observer>(
     flag: &Flag,
     subject: &S,
     lookup: &L,
     big_segments: Option<&dyn BigSegments>,
     recorder: &mut dyn Recorder,
+    observer: O,
 ) -> Outcome {
     let mut evaluation = Evaluation {
         subject,
         lookup,
         big_segments,
         recorder,
+        observer,
         status: None,
         memberships: Vec::new(),
     };
@@ -160,21 +171,33 @@ fn evaluate_for<S: Subject, L: Lookup>(
     }
 }
 
-impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+impl<S: Subject, L: Lookup, O: Observer> Evaluation<'_, S, L, O> {
     fn flag(&mut self, flag: &Flag, chain: &Chain<'_>) -> Result<Outcome, Malformed> {
+        self.observer.flag(flag);
+        let outcome = self.outcome(flag, chain)?;
+        self.observer.flag_ends(flag, &outcome);
+        Ok(outcome)
+    }
+
+    #[inline]
+    fn outcome(&mut self, flag: &Flag, chain: &Chain<'_>) -> Result<Outcome, Malformed> {
         if let Some(outcome) = for_everybody(flag) {
             return Ok(outcome);
         }
         if let Some(index) = self.failed_prerequisite(flag, chain)? {
             return Ok(off(flag, Reason::PrerequisiteFailed { index }));
         }
-        if let Some(variation) = targets::target(flag, self.subject) {
-            return Ok(serve(flag, variation, Reason::TargetMatch));
+        let target = targets::target(flag, self.subject);
+        self.observer.targets(flag, target);
+        if let Some(target) = target {
+            return Ok(serve(flag, target.variation, Reason::TargetMatch));
         }
         let mut known = Known::default();
         for (index, rule) in flag.rules.iter().enumerate() {
+            self.observer.rule();
             if self.all_match(&rule.clauses, &mut known, None)? {
-                let chosen = bucketing::choose(&rule.choice, self.subject)?;
+                let chosen = bucketing::choose(&rule.choice, self.subject, &mut self.observer)?;
+                self.observer.rule_ends(true);
                 return Ok(serve_chosen(flag, chosen, |in_experiment| {
                     Reason::RuleMatch {
                         index,
@@ -182,8 +205,9 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
                     }
                 }));
             }
+            self.observer.rule_ends(false);
         }
-        let chosen = bucketing::choose(&flag.fallthrough, self.subject)?;
+        let chosen = bucketing::choose(&flag.fallthrough, self.subject, &mut self.observer)?;
         Ok(serve_chosen(flag, chosen, |in_experiment| {
             Reason::Fallthrough { in_experiment }
         }))

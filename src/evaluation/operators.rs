@@ -43,7 +43,7 @@ pub(super) fn matches(test: &Test, value: Operand<'_>) -> bool {
                     .any(|other| holds(*comparison, Some(version.cmp_precedence(other))))
             })
         }),
-        Test::Segments(_) | Test::Unknown => false,
+        Test::Segments(_) | Test::Unknown(_) => false,
     }
 }
 

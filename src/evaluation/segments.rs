@@ -1,12 +1,13 @@
 //! Whether a context belongs to a segment: by its lists, its rules, other segments, or a big segment store.
 
+use super::observer::Observer;
 use super::{
     BigSegmentsStatus, Chain, Evaluation, Lookup, Malformed, Part, Subject, bucketing,
     clauses::Known,
 };
 use crate::model::{Key, Segment, SegmentRule, SegmentTarget};
 
-impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
+impl<S: Subject, L: Lookup, O: Observer> Evaluation<'_, S, L, O> {
     /// Whether the context is in any of these. A segment that does not exist has no members.
     pub(super) fn any_segment(
         &mut self,
@@ -14,9 +15,14 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
         chain: Option<&Chain<'_>>,
     ) -> Result<bool, Malformed> {
         for key in keys {
-            if let Some(segment) = self.lookup.segment(key)
-                && self.segment(segment, chain)?
-            {
+            let found = self.lookup.segment(key);
+            self.observer.segment(key, found);
+            let is_member = match found {
+                Some(segment) => self.segment(segment, chain)?,
+                None => false,
+            };
+            self.observer.segment_ends(is_member);
+            if is_member {
                 return Ok(true);
             }
         }
@@ -28,28 +34,35 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
             return Err(Malformed);
         }
         if segment.unbounded {
-            if let Some(answer) = self.big_segment(segment) {
+            let answer = self.big_segment(segment);
+            self.observer.big_segment(answer, self.status);
+            if let Some(answer) = answer {
                 return Ok(answer);
             }
         } else {
-            if self.any_target(&segment.included) {
+            if let Some(target) = self.target_of(&segment.included) {
+                self.observer.segment_listed(target, true);
                 return Ok(true);
             }
-            if self.any_target(&segment.excluded) {
+            if let Some(target) = self.target_of(&segment.excluded) {
+                self.observer.segment_listed(target, false);
                 return Ok(false);
             }
         }
         let chain = Chain::of(&segment.key, chain);
         for rule in &segment.rules {
-            if self.segment_rule(rule, &chain)? {
+            self.observer.segment_rule(rule);
+            let matched = self.segment_rule(rule, &chain)?;
+            self.observer.segment_rule_ends(matched);
+            if matched {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn any_target(&self, targets: &[SegmentTarget]) -> bool {
-        targets.iter().any(|target| {
+    fn target_of<'t>(&self, targets: &'t [SegmentTarget]) -> Option<&'t SegmentTarget> {
+        targets.iter().find(|target| {
             self.subject
                 .part(&target.kind)
                 .is_some_and(|part| target.keys.contains_hashed(part.key(), part.key_hash()))
@@ -70,6 +83,7 @@ impl<S: Subject, L: Lookup> Evaluation<'_, S, L> {
             rule.bucket_by.as_ref(),
         )
         .map_err(|_| Malformed)?;
+        self.observer.segment_bucket(bucket);
         // Without a part of that kind the bucket counts as below every weight (as launchdarkly-server-sdk 9.20).
         #[allow(clippy::cast_precision_loss, reason = "weights are at most 100,000")]
         Ok(bucket.is_none_or(|bucket| bucket < weight as f64 / 100_000.0))

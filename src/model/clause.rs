@@ -52,8 +52,8 @@ pub enum Test {
     Date(Comparison, Box<[f64]>),
     /// `semVerEqual`, `semVerLessThan`, `semVerGreaterThan`.
     Version(Comparison, Box<[semver::Version]>),
-    /// An operator of a newer service: never matches.
-    Unknown,
+    /// An operator of a newer service, by its name: never matches.
+    Unknown(Box<str>),
 }
 
 /// The operands of `in`: text in a set, everything else in a list.
@@ -296,7 +296,7 @@ impl Test {
             "semVerEqual" => Test::Version(Comparison::Equal, versions(&values)),
             "semVerLessThan" => Test::Version(Comparison::Less, versions(&values)),
             "semVerGreaterThan" => Test::Version(Comparison::Greater, versions(&values)),
-            _ => Test::Unknown,
+            unknown => Test::Unknown(unknown.into()),
         }
     }
 }

@@ -106,6 +106,15 @@ impl Joined {
         &self.text.as_bytes()[start as usize..self.ends[place] as usize]
     }
 
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let text = &self.text[start..*end as usize];
+            start = *end as usize;
+            text
+        })
+    }
+
     #[inline]
     fn contains(&self, text: &str) -> bool {
         let text = text.as_bytes();
@@ -141,6 +150,25 @@ impl KeySet {
         match &self.0 {
             Texts::Few(few) => few.contains(text),
             Texts::Many(table) => table.find(hash, |one| **one == *text).is_some(),
+        }
+    }
+
+    /// All texts, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let (few, many) = match &self.0 {
+            Texts::Few(few) => (Some(few), None),
+            Texts::Many(table) => (None, Some(table.iter())),
+        };
+        let few = few.into_iter().flat_map(Joined::iter);
+        few.chain(many.into_iter().flatten().map(|text| &**text))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Texts::Few(few) => few.ends.len(),
+            Texts::Many(table) => table.len(),
         }
     }
 
@@ -182,6 +210,8 @@ mod tests {
             let texts = (0..size).map(|n| format!("key-{n}").into_boxed_str());
             let set = KeySet::from(texts.clone().chain(texts).collect::<Vec<_>>());
             assert_eq!(set.is_empty(), size == 0);
+            let all: std::collections::BTreeSet<_> = set.iter().collect();
+            assert_eq!(all.len(), size);
             for n in 0..=size {
                 let text = format!("key-{n}");
                 assert_eq!(set.contains(&text), n < size, "{text} of {size}");

@@ -6,6 +6,7 @@ mod clause;
 mod context;
 mod flag;
 mod keys;
+mod operands;
 mod rollout;
 mod segment;
 mod value;

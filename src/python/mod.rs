@@ -17,6 +17,7 @@ mod depth;
 mod detail;
 mod ending;
 mod event_processor;
+mod explaining;
 mod flags_state;
 mod flush;
 mod migration;

@@ -8,15 +8,19 @@
 //! - `operators` and `buckets`: tables of cases, described by the `about` of their files.
 //! - `differs`: why launchdarkly-server-sdk 9.20 answers otherwise.
 
+mod explained;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ldclient::evaluation::{
-    BigSegments, BigSegmentsStatus, ErrorKind, Membership, Outcome, Recorder, evaluate,
+    BigSegments, BigSegmentsStatus, ErrorKind, Membership, Outcome, Recorder, evaluate, explain,
 };
 use ldclient::model::{Context, Flag, Value};
 use ldclient::store::{Applied, Change, Entry, Snapshot};
+
+use explained::contradiction;
 
 macro_rules! files {
     ($($file:ident)*) => {
@@ -125,10 +129,11 @@ fn answer(
         (_, Some(Entry::Malformed { .. })) => (None, Outcome::error(ErrorKind::MalformedFlag)),
         (Ok(context), Some(Entry::Live(flag))) => {
             let store = store.map(|store| store as &dyn BigSegments);
-            (
-                Some(flag),
-                evaluate(flag, &context, snapshot, store, &mut ()),
-            )
+            let outcome = evaluate(flag, &context, snapshot, store, &mut ());
+            let (explained, steps) = explain(flag, &context, snapshot, store);
+            assert_eq!(explained, outcome, "explained otherwise: {key}");
+            assert_eq!(contradiction(&steps), None, "{key}");
+            (Some(flag), outcome)
         }
         _ => (None, Outcome::error(ErrorKind::FlagNotFound)),
     };

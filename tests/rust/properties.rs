@@ -1,12 +1,16 @@
 //! What must hold for whatever arrives: values, flags, contexts and patches made up at random.
 //! What single inputs must answer is told by `tests/cases`.
 
+mod explained;
+
 use std::collections::HashSet;
 
-use ldclient::evaluation::{Reason, bucket, evaluate};
+use ldclient::evaluation::{Reason, bucket, evaluate, explain};
 use ldclient::model::{AttributeRef, Context, Kind, Value, bucket_prefix};
 use ldclient::store::{Applied, Change, DataKind, Entry, Snapshot};
 use proptest::prelude::*;
+
+use explained::contradiction;
 
 /// Any JSON value, small enough to read.
 fn json() -> impl Strategy<Value = Value> {
@@ -332,6 +336,11 @@ proptest! {
             }
             prop_assert!(outcome.reason_value(Some(flag)).member("kind").is_some());
             prop_assert_eq!(outcome, evaluate(flag, &context, &snapshot, None, &mut ()));
+            let (explained, steps) = explain(flag, &context, &snapshot, None);
+            prop_assert_eq!(explained, outcome);
+            if let Some(contradiction) = contradiction(&steps) {
+                prop_assert!(false, "{}: {:?}", contradiction, steps);
+            }
         }
     }
 

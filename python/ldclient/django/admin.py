@@ -81,7 +81,7 @@ def _shown(wanted: dict[str, str]) -> dict[str, Any]:
         problems.append("Name a user to see why the flag serves what it serves.")
     elif wanted["flag"] and found and user is not None:
         try:
-            explained = [(line[:11].strip(), line[11:]) for line in explanation(client, wanted["flag"], user)]
+            explained = [_cells(line) for line in explanation(client, wanted["flag"], user)]
         except LookupError as error:
             problems.append(str(error))
     stats = client.stats()
@@ -92,3 +92,12 @@ def _shown(wanted: dict[str, str]) -> dict[str, Any]:
         "problems": problems,
         "stats": stats,
     }
+
+
+def _cells(line: str) -> tuple[str, str]:
+    """Cuts a line of an explanation into its name and its text, whose indentation a browser must not fold."""
+    name, text = line[:11].strip(), line[11:]
+    if not name:
+        inner = text.lstrip(" ")
+        text = "\N{NO-BREAK SPACE}" * (len(text) - len(inner)) + inner
+    return name, text
