@@ -67,7 +67,7 @@ impl Change {
     /// When the text is not JSON of that form.
     pub fn full(json: &[u8]) -> Result<Change, DataError> {
         // Nearly always all items are well formed, and one pass with types is enough.
-        if let Ok(payload) = serde_json::from_slice::<Payload<RawFlag, RawSegment>>(json) {
+        if let Ok(payload) = serde_json::from_slice::<Payload<Ready<Flag>, Ready<Segment>>>(json) {
             return Change::from_payload(payload);
         }
         let payload: Payload<&RawValue, &RawValue> = serde_json::from_slice(json)?;
@@ -79,7 +79,9 @@ impl Change {
     /// # Errors
     /// When the text is not JSON of that form.
     pub fn put(json: &[u8]) -> Result<Change, DataError> {
-        if let Ok(wrapped) = serde_json::from_slice::<Wrapped<Payload<RawFlag, RawSegment>>>(json) {
+        if let Ok(wrapped) =
+            serde_json::from_slice::<Wrapped<Payload<Ready<Flag>, Ready<Segment>>>>(json)
+        {
             return Change::from_payload(wrapped.data);
         }
         let wrapped: Wrapped<Payload<&RawValue, &RawValue>> = serde_json::from_slice(json)?;
@@ -333,6 +335,33 @@ impl Source<Segment> for RawSegment {
     }
 }
 
+/// An item that is compiled as soon as it is read, so that the data is never there as a whole before.
+enum Ready<T: Compiled> {
+    Compiled(Entry<T>),
+    /// It does not name itself: the key under which it arrives is needed.
+    Unnamed(T::Raw),
+}
+
+impl<'de, T: Compiled> Deserialize<'de> for Ready<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = T::Raw::deserialize(deserializer)?;
+        Ok(if T::names_itself(&raw) {
+            Ready::Compiled(raw.entry(""))
+        } else {
+            Ready::Unnamed(raw)
+        })
+    }
+}
+
+impl<T: Compiled> Source<T> for Ready<T> {
+    fn entry(self, key: &str) -> Entry<T> {
+        match self {
+            Ready::Compiled(entry) => entry,
+            Ready::Unnamed(raw) => raw.entry(key),
+        }
+    }
+}
+
 impl<T: Compiled> Source<T> for &RawValue {
     fn entry(self, key: &str) -> Entry<T> {
         match serde_json::from_str::<T::Raw>(self.get()) {
@@ -360,12 +389,18 @@ impl<T: Compiled> Source<T> for &RawValue {
 trait Compiled: Sized {
     type Raw: DeserializeOwned + Source<Self>;
     const NAME: &'static str;
+    /// Whether the item says its own key.
+    fn names_itself(raw: &Self::Raw) -> bool;
     fn remarks(&self, key: &str, remarks: &mut Vec<String>);
 }
 
 impl Compiled for Flag {
     type Raw = RawFlag;
     const NAME: &'static str = "flag";
+
+    fn names_itself(raw: &Self::Raw) -> bool {
+        raw.has_key()
+    }
 
     fn remarks(&self, key: &str, remarks: &mut Vec<String>) {
         for pattern in invalid_patterns(self.rules.iter().flat_map(|rule| &rule.clauses)) {
@@ -377,6 +412,10 @@ impl Compiled for Flag {
 impl Compiled for Segment {
     type Raw = RawSegment;
     const NAME: &'static str = "segment";
+
+    fn names_itself(raw: &Self::Raw) -> bool {
+        raw.has_key()
+    }
 
     fn remarks(&self, key: &str, remarks: &mut Vec<String>) {
         for pattern in invalid_patterns(self.rules.iter().flat_map(|rule| &rule.clauses)) {

@@ -31,6 +31,7 @@ import workload
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "latest.md"
+README = HERE.parents[1] / "README.md"
 CACHE = HERE.parents[1] / ".cache"
 # Exact versions, and only what they need for a loopback service.
 V6 = ("ldclient-py==6.9.1", "certifi", "expiringdict>=1.1.4", "pyRFC3339>=1.0", "semver>=2.10.2,<3", "urllib3>=1.22,<3")
@@ -258,6 +259,33 @@ def report(cases: list[Case], fresh: list[Fresh], versions: dict[str, Any], roun
     )
 
 
+def time_text(ns: float) -> str:
+    return f"{ns / 1e6:,.1f} ms" if ns >= 1e6 else f"{ns:,.0f} ns"
+
+
+def summary(cases: list[Case], fresh: list[Fresh]) -> str:
+    """The table of the README."""
+    rows = ["| | launchdarkly-server-sdk | ldclient-rs | times less |", "| --- | ---: | ---: | ---: |"]
+    for case in cases:
+        times = (statistics.median(turn.cpu for turn in turns) for turns in (case.reference, case.ours))
+        cells = [workload.ABOUT[case.name], *map(time_text, times), f"{1 / case.ratio():,.1f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    for one in fresh:
+        times = (one.middle(turns)[0] * 1e6 for turns in (one.reference, one.ours))
+        cells = [workload.ABOUT[one.name], *map(time_text, times), f"{1 / statistics.median(one.ratios()):,.1f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([f"Run of {datetime.now(timezone.utc):%Y-%m-%d}:", "", *rows])
+
+
+def write_readme(table: str) -> None:
+    text = README.read_text(encoding="utf-8")
+    before, begin, rest = text.partition("<!-- bench: begin -->\n")
+    _, end, after = rest.partition("<!-- bench: end -->")
+    if not end:
+        raise Failure(f"{README} has no place for the table")
+    README.write_text(f"{before}{begin}{table}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     everything = [*workload.CASES, *workload.FRESH]
@@ -312,6 +340,8 @@ def main() -> int:
         bars = [chart.Bar(case.name, case.ratio(), case.must) for case in cases]
         bars += [chart.Bar(one.name, statistics.median(one.ratios()), workload.FRESH[one.name][0]) for one in fresh]
         options.output.with_suffix(".svg").write_text(chart.drawn(bars), encoding="utf-8")
+        if options.output == RESULTS:
+            write_readme(summary(cases, fresh))
     print(f"\n{text}")
     return 1 if options.require_target and "NOT reached" in text else 0
 

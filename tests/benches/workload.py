@@ -35,6 +35,22 @@ CASES: dict[str, Kind] = {
     "all_flags_json": Kind(20, evaluations=0, must=0.013, aim=0.007),
 }
 
+ABOUT = {
+    "bool_simple": "boolean flag, context built before",
+    "bool_dict": "boolean flag, dict user of 8 attributes for each call",
+    "user_dict": "the same with old-style users, beside ldclient-py 6.9.1",
+    "rules": "10 rules of 3 clauses, the last one matches",
+    "rules_dict": "the same, dict user for each call",
+    "rollout": "percentage rollout",
+    "prereq": "two levels of prerequisites",
+    "detail": "with the reason",
+    "track": "`track`, until delivered",
+    "mixed": "mixed calls over 1,000 contexts",
+    "all_flags_json": "all of 1,000 flags as JSON text",
+    "ready": "5,000 flags from start to ready",
+    "import": "`import ldclient`",
+}
+
 # Each in a fresh process: case -> ratio that must be reached and aim. The second pair is of the memory kept, in MiB.
 FRESH: dict[str, tuple[float, float, float, float]] = {
     "ready": (0.16, 0.08, 30, 16),
