@@ -69,7 +69,7 @@ impl Storage {
             }
             match snapshot.apply(Change::of_items(found.flags, found.segments)) {
                 Applied::New(next) => Some(next),
-                Applied::Older => None,
+                Applied::Same | Applied::Older => None,
             }
         });
         Ok(())
