@@ -14,7 +14,8 @@
 //! - [`model`]: flags, segments, contexts, values, attribute references. Data only, compiled when it arrives.
 //! - [`evaluation`]: flag, context and look-up in, outcome out. Pure. `mod.rs` reads in the order of evaluation; one file
 //!   a question. Declares the traits that it needs (`Lookup`, `Recorder`, `BigSegments`, `Subject`).
-//! - [`store`]: the snapshot (sharded tables, versions, tombstones) and the changes that lead from one to the next.
+//! - [`store`]: the snapshot (sharded tables, versions, tombstones) and the changes that lead from one to the next; of all
+//!   data only what differs.
 //! - [`transport`]: the only HTTP: agent, certificates, proxies, time-outs; the back-off policy and the framing of event
 //!   streams, both pure.
 //! - [`events`]: what happened, counted and buffered under one short lock; the gate that every context passes on its way
@@ -53,6 +54,9 @@
 //! 13. `unsafe` is denied except in `client/fork.rs`.
 //! 14. An evaluation writes no page of the snapshot: values own what they hold, without shared counts; counters and sets of
 //!     seen contexts are tables beside it, indexed by a flag's slot.
+//! 15. What arrives again is not made again. Of all data, an item whose text is the known one is not read but left where
+//!     it is, and if that is every item the snapshot itself stays: forked processes, each delivered all data by its own
+//!     stream, go on sharing it. The text that arrived is in memory of its own, which goes back to the system.
 //!
 //! 15. An outage is one warning, one error and one line when it is over, for all clients of the process together
 //!     (`client::outages`). A standstill of the machine is no outage: it is noticed within a second, and what was connected

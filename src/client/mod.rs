@@ -333,6 +333,7 @@ impl Client {
             live.runtime.data_is_good();
             match live.snapshot.apply(change) {
                 Applied::New(snapshot) => Some((Some(snapshot), live.ready || whole)),
+                Applied::Same => Some((None, live.ready || whole)),
                 Applied::Older => None,
             }
         }) else {
@@ -370,6 +371,7 @@ impl Client {
         let replaced = self.replace(generation, touched, |live| {
             match live.snapshot.apply(change) {
                 Applied::New(snapshot) => Some((Some(snapshot), live.ready)),
+                Applied::Same => Some((None, live.ready)),
                 Applied::Older => None,
             }
         });
@@ -421,8 +423,12 @@ impl Client {
         if live.generation != generation {
             return None;
         }
-        if let Some((snapshot, ready)) = next(&live) {
-            let snapshot = snapshot.map_or_else(|| live.snapshot.clone(), Arc::new);
+        if let Some((fresh, ready)) = next(&live)
+            && (fresh.is_some() || ready != live.ready)
+        {
+            // Without a new snapshot nobody hears of anything.
+            let touched = touched.filter(|_| fresh.is_some());
+            let snapshot = fresh.map_or_else(|| live.snapshot.clone(), Arc::new);
             self.live.store(Arc::new(Live {
                 generation,
                 ready,

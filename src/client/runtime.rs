@@ -17,7 +17,7 @@ use super::{Client, Settings};
 use crate::events::log::{Level, Log};
 use crate::events::{Events, Ledger, SystemClock};
 use crate::source::{ErrorInfo, Sink, Source, State, Status};
-use crate::store::Change;
+use crate::store::{Change, Snapshot};
 use crate::transport::{self, Http, lookups_running};
 
 /// Threads, counters and logs of a client in one process.
@@ -461,6 +461,11 @@ impl Sink for ClientSink {
         self.client
             .upgrade()
             .is_some_and(|client| client.settings.store.is_some())
+    }
+
+    fn known(&self) -> Arc<Snapshot> {
+        let client = self.client.upgrade();
+        client.map_or_else(Arc::default, |client| client.live.load().snapshot.clone())
     }
 
     fn apply(&self, change: Change) {

@@ -151,11 +151,6 @@ struct RawMigration {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl RawFlag {
-    /// Whether it says its own key.
-    pub(crate) fn has_key(&self) -> bool {
-        self.key.is_some()
-    }
-
     /// The version of the deletion, if the item is only the mark of one.
     pub(crate) fn tombstone(&self) -> Option<i64> {
         (self.deleted == Some(true)).then_some(self.version.unwrap_or(0))

@@ -89,11 +89,6 @@ struct RawSegmentRule {
 }
 
 impl RawSegment {
-    /// Whether it says its own key.
-    pub(crate) fn has_key(&self) -> bool {
-        self.key.is_some()
-    }
-
     /// The version of the deletion, if the item is only the mark of one.
     pub(crate) fn tombstone(&self) -> Option<i64> {
         (self.deleted == Some(true)).then_some(self.version.unwrap_or(0))

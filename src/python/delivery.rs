@@ -14,7 +14,8 @@ impl PyClient {
     fn _deliver(&self, py: Python<'_>, text: &str, write: bool) -> PyResult<()> {
         let client = self.client()?;
         py.detach(|| {
-            let change = Change::full(text.as_bytes())?.with_text(text.as_bytes());
+            let change = Change::full_after(&client.live().snapshot, text.as_bytes())?
+                .with_text(text.as_bytes());
             client.deliver(change, write);
             Ok(())
         })

@@ -15,6 +15,7 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hashbrown::HashMap;
@@ -24,7 +25,7 @@ use super::status::ErrorKind;
 use super::teller::{Teller, Trouble};
 use crate::events::log::Level;
 use crate::model::Value;
-use crate::store::Change;
+use crate::store::{Change, Snapshot};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks that must agree.
@@ -116,7 +117,7 @@ impl Files<'_> {
         self.young = self.stamps.iter().flatten().any(|(modified, ..)| {
             modified.is_none_or(|time| now.duration_since(time).is_ok_and(|age| age < COARSE))
         });
-        match self.read() {
+        match self.read(&teller.known()) {
             Ok(None) => self.recovered(teller, false),
             Ok(Some((change, remarks, hash))) => {
                 for remark in remarks {
@@ -152,7 +153,10 @@ impl Files<'_> {
     }
 
     /// The change, if the files have changed since the last one.
-    fn read(&mut self) -> Result<Option<(Change, Vec<String>, u64)>, String> {
+    fn read(
+        &mut self,
+        known: &Arc<Snapshot>,
+    ) -> Result<Option<(Change, Vec<String>, u64)>, String> {
         let files = self
             .paths
             .iter()
@@ -167,7 +171,7 @@ impl Files<'_> {
         let versions = self.versions.next(&mut document);
         let json = document.to_json();
         // Files are small: their text is kept whether or not there is a store to write it to.
-        let change = Change::full(json.as_bytes())
+        let change = Change::full_after(known, json.as_bytes())
             .map_err(|error| error.to_string())?
             .with_text(json.as_bytes());
         self.versions = versions;

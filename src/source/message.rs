@@ -1,9 +1,11 @@
 //! What an event of the stream means. Pure.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::store::{Change, DataError, DataKind};
+use crate::store::{Change, DataError, DataKind, Snapshot};
 
 /// An event, understood.
 #[derive(Debug)]
@@ -29,10 +31,14 @@ struct Delete {
     version: i64,
 }
 
-/// Reads an event.
-pub(super) fn read(name: &str, data: &[u8]) -> Result<Message, DataError> {
+/// Reads an event. `known` is asked for the snapshot that all data is compared with.
+pub(super) fn read(
+    name: &str,
+    data: &[u8],
+    known: impl FnOnce() -> Arc<Snapshot>,
+) -> Result<Message, DataError> {
     match name {
-        "put" => Ok(Message::Full(Change::put(data)?)),
+        "put" => Ok(Message::Full(Change::put_after(&known(), data)?)),
         "patch" => {
             let patch: Patch = serde_json::from_slice(data)?;
             match target(&patch.path) {
@@ -72,13 +78,13 @@ mod tests {
     use super::*;
     use crate::evaluation::Lookup;
     use crate::model::Key;
-    use crate::store::{Applied, Entry, Snapshot};
+    use crate::store::{Applied, Entry};
 
     fn after(snapshot: &Snapshot, name: &str, data: &str) -> Snapshot {
-        match read(name, data.as_bytes()) {
+        match read(name, data.as_bytes(), Arc::default) {
             Ok(Message::Full(change) | Message::One(change)) => match snapshot.apply(change) {
                 Applied::New(next) => next,
-                Applied::Older => panic!("older"),
+                Applied::Same | Applied::Older => panic!("nothing new"),
             },
             other => panic!("{other:?}"),
         }
@@ -113,7 +119,7 @@ mod tests {
             ),
             ("delete", r#"{"path":"/flags/","version":1}"#, "\"/flags/\""),
         ] {
-            match read(name, data.as_bytes()) {
+            match read(name, data.as_bytes(), Arc::default) {
                 Ok(Message::Unknown(text)) => assert!(text.contains(quoted), "{text}"),
                 other => panic!("{name}: {other:?}"),
             }
@@ -134,8 +140,11 @@ mod tests {
             ("delete", r#"{"path":"/flags/a","version":"1"}"#),
             ("delete", ""),
         ] {
-            assert!(read(name, data.as_bytes()).is_err(), "{name} {data}");
+            assert!(
+                read(name, data.as_bytes(), Arc::default).is_err(),
+                "{name} {data}"
+            );
         }
-        assert!(read("put", b"\xFF").is_err());
+        assert!(read("put", b"\xFF", Arc::default).is_err());
     }
 }

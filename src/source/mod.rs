@@ -40,7 +40,7 @@ pub use self::status::{ErrorInfo, ErrorKind, State, Status};
 use self::stop::Stop;
 use self::teller::{Pace, Teller, Trouble};
 use crate::events::log::{Level, Log};
-use crate::store::Change;
+use crate::store::{Change, Snapshot};
 use crate::transport::Http;
 
 /// What a source tells. All calls come from the source's one thread; none may wait for long.
@@ -48,6 +48,10 @@ pub trait Sink: Send + Sync {
     /// Whether all data is to carry the text that it was read from.
     fn wants_text(&self) -> bool {
         false
+    }
+    /// The snapshot that all data is compared with when it is read: what it says again is not read again.
+    fn known(&self) -> Arc<Snapshot> {
+        Arc::default()
     }
     /// Data arrived. Its remarks are logged by the source already.
     fn apply(&self, change: Change);

@@ -62,7 +62,7 @@ fn poll(
     match response.status {
         200 => {
             teller.environment(response.header("x-ld-envid"));
-            let change = Change::full(&response.body).map_err(|error| {
+            let change = Change::full_after(&teller.known(), &response.body).map_err(|error| {
                 Trouble::new(
                     ErrorKind::InvalidData,
                     format!("the flag data cannot be read: {error}"),

@@ -131,7 +131,7 @@ impl Stream<'_> {
             }
             Item::Comment => return Ok(()),
         };
-        let message = message::read(&name, &data).map_err(|error| {
+        let message = message::read(&name, &data, || self.teller.known()).map_err(|error| {
             let name: String = name.chars().take(100).collect();
             Trouble::new(
                 ErrorKind::InvalidData,

@@ -10,7 +10,7 @@ use super::outage::Outage;
 use super::status::{ErrorInfo, ErrorKind, State, Status};
 use super::stop::Stop;
 use crate::events::log::{Level, Log, Part};
-use crate::store::Change;
+use crate::store::{Change, Snapshot};
 use crate::transport::Failure;
 use crate::transport::retry::{FailureKind, classify_status};
 use crate::transport::standstill::{Clocks, Watch};
@@ -182,6 +182,11 @@ impl Teller {
         if self.remarked.insert(self.hasher.hash_one(&text)) {
             self.log(Level::Warning, text);
         }
+    }
+
+    /// What the sink knows, with which all data is compared.
+    pub(super) fn known(&self) -> Arc<Snapshot> {
+        self.sink.known()
     }
 
     /// Applies all data; `json` is the text that it was read from.

@@ -2,14 +2,17 @@
 //! An item with a field of the wrong type is malformed alone; text that is not the expected JSON is refused whole.
 
 use std::fmt;
-use std::marker::PhantomData;
+use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::dependents::Touched;
+use super::difference::Difference;
+use super::fingerprint::Fingerprint;
+use super::payload::{Members, Payload};
 use super::persistent::Texts;
+use super::snapshot::Snapshot;
 use super::table::{Entry, Item};
 use crate::model::{Flag, RawFlag, RawSegment, Segment, Value, invalid_patterns};
 
@@ -34,9 +37,11 @@ pub struct Change {
 
 #[derive(Debug)]
 pub(super) enum What {
+    /// All data, told by how it differs from what was known when it was read.
     Full {
-        flags: Vec<Item<Flag>>,
-        segments: Vec<Item<Segment>>,
+        known: Arc<Snapshot>,
+        flags: Difference<Flag>,
+        segments: Difference<Segment>,
     },
     Flag(Item<Flag>),
     Segment(Item<Segment>),
@@ -66,12 +71,16 @@ impl Change {
     /// # Errors
     /// When the text is not JSON of that form.
     pub fn full(json: &[u8]) -> Result<Change, DataError> {
-        // Nearly always all items are well formed, and one pass with types is enough.
-        if let Ok(payload) = serde_json::from_slice::<Payload<Ready<Flag>, Ready<Segment>>>(json) {
-            return Change::from_payload(payload);
-        }
-        let payload: Payload<&RawValue, &RawValue> = serde_json::from_slice(json)?;
-        Change::from_payload(payload)
+        Change::full_after(&Arc::default(), json)
+    }
+
+    /// The same, read by someone who knows a snapshot already: items whose texts are those of known items are not read
+    /// again. The change can be applied to any other snapshot all the same.
+    ///
+    /// # Errors
+    /// When the text is not JSON of that form.
+    pub fn full_after(known: &Arc<Snapshot>, json: &[u8]) -> Result<Change, DataError> {
+        Change::from_payload(known, Payload::read(json)?)
     }
 
     /// All data as a stream's `put` has it: the above under `data`.
@@ -79,13 +88,15 @@ impl Change {
     /// # Errors
     /// When the text is not JSON of that form.
     pub fn put(json: &[u8]) -> Result<Change, DataError> {
-        if let Ok(wrapped) =
-            serde_json::from_slice::<Wrapped<Payload<Ready<Flag>, Ready<Segment>>>>(json)
-        {
-            return Change::from_payload(wrapped.data);
-        }
-        let wrapped: Wrapped<Payload<&RawValue, &RawValue>> = serde_json::from_slice(json)?;
-        Change::from_payload(wrapped.data)
+        Change::put_after(&Arc::default(), json)
+    }
+
+    /// The same as [`Change::full_after`] for a stream's `put`.
+    ///
+    /// # Errors
+    /// When the text is not JSON of that form.
+    pub fn put_after(known: &Arc<Snapshot>, json: &[u8]) -> Result<Change, DataError> {
+        Change::from_payload(known, Payload::read_wrapped(json)?)
     }
 
     /// One item, new or changed.
@@ -99,8 +110,8 @@ impl Change {
         }
         let mut remarks = Vec::new();
         let what = match kind {
-            DataKind::Flag => What::Flag(item(key.into(), raw, &mut remarks)),
-            DataKind::Segment => What::Segment(item(key.into(), raw, &mut remarks)),
+            DataKind::Flag => What::Flag(read(key, raw, &mut remarks)),
+            DataKind::Segment => What::Segment(read(key, raw, &mut remarks)),
         };
         let original = Some(Original::Item {
             kind,
@@ -128,7 +139,11 @@ impl Change {
     #[must_use]
     pub fn of_items(flags: Vec<Item<Flag>>, segments: Vec<Item<Segment>>) -> Change {
         Change {
-            what: What::Full { flags, segments },
+            what: What::Full {
+                known: Arc::default(),
+                flags: Difference::from_nothing(flags),
+                segments: Difference::from_nothing(segments),
+            },
             remarks: Vec::new(),
             original: None,
         }
@@ -154,10 +169,12 @@ impl Change {
             DataKind::Flag => What::Flag(Item {
                 key,
                 entry: Entry::Deleted { version },
+                text: None,
             }),
             DataKind::Segment => What::Segment(Item {
                 key,
                 entry: Entry::Deleted { version },
+                text: None,
             }),
         };
         Change {
@@ -177,21 +194,21 @@ impl Change {
         }
     }
 
-    fn from_payload<F, S>(payload: Payload<F, S>) -> Result<Change, DataError>
-    where
-        F: Source<Flag>,
-        S: Source<Segment>,
-    {
-        if payload.flags.is_none() && payload.segments.is_none() {
+    fn from_payload(known: &Arc<Snapshot>, payload: Payload<'_>) -> Result<Change, DataError> {
+        if payload.is_none() {
             return Err(DataError(
                 "there are neither \"flags\" nor \"segments\" in the data".to_owned(),
             ));
         }
         let mut remarks = Vec::new();
-        let flags = items(payload.flags, &mut remarks);
-        let segments = items(payload.segments, &mut remarks);
+        let flags = Difference::between(known.flag_table(), payload.flags, &mut remarks);
+        let segments = Difference::between(known.segment_table(), payload.segments, &mut remarks);
         Ok(Change {
-            what: What::Full { flags, segments },
+            what: What::Full {
+                known: Arc::clone(known),
+                flags,
+                segments,
+            },
             remarks,
             original: None,
         })
@@ -220,18 +237,12 @@ impl Original {
     /// The flags and segments of whole data, each as it stands in the text.
     #[must_use]
     pub fn items(json: &[u8]) -> Option<(Texts, Texts)> {
-        let payload: Payload<&RawValue, &RawValue> = match serde_json::from_slice(json) {
-            Ok(Payload {
-                flags: None,
-                segments: None,
-            })
-            | Err(_) => serde_json::from_slice::<Wrapped<_>>(json).ok()?.data,
-            Ok(payload) => payload,
-        };
-        let texts = |members: Option<Members<&RawValue>>| {
+        let payload = Payload::read(json).ok().filter(|data| !data.is_none());
+        let payload = payload.or_else(|| Payload::read_wrapped(json).ok())?;
+        let texts = |members: Option<Members<'_>>| {
             let members = members.into_iter().flat_map(|members| members.0);
             members
-                .map(|(key, raw)| (key, raw.get().into()))
+                .map(|(name, raw)| (name.0.into(), raw.get().into()))
                 .collect::<Texts>()
         };
         Some((texts(payload.flags), texts(payload.segments)))
@@ -257,22 +268,23 @@ pub fn read_segment(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<Se
     read_item(key, json, remarks)
 }
 
-fn read_item<T: Compiled>(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<T>
-where
-    for<'a> &'a RawValue: Source<T>,
-{
+fn read_item<T: Compiled>(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<T> {
     match serde_json::from_str::<&RawValue>(json) {
-        Ok(raw) => item(key.into(), raw, remarks),
+        Ok(raw) => read(key, raw, remarks),
         Err(error) => {
             let error: Box<str> = describe(&error).into();
             remarks.push(malformed(T::NAME, key, &error));
-            let entry = Entry::Malformed { version: 0, error };
             Item {
                 key: key.into(),
-                entry,
+                entry: Entry::Malformed { version: 0, error },
+                text: None,
             }
         }
     }
+}
+
+fn read<T: Compiled>(key: &str, raw: &RawValue, remarks: &mut Vec<String>) -> Item<T> {
+    item(key.into(), raw, Fingerprint::of(raw.get()), remarks)
 }
 
 fn malformed(kind: &str, key: &str, error: &str) -> String {
@@ -291,106 +303,52 @@ impl What {
     }
 }
 
-fn items<S: Source<T>, T: Compiled>(
-    members: Option<Members<S>>,
+/// Reads an item from its text, whose fingerprint is known.
+pub(super) fn item<T: Compiled>(
+    key: Box<str>,
+    raw: &RawValue,
+    text: Fingerprint,
     remarks: &mut Vec<String>,
-) -> Vec<Item<T>> {
-    members
-        .into_iter()
-        .flat_map(|members| members.0)
-        .map(|(key, source)| item(key, source, remarks))
-        .collect()
-}
-
-fn item<S: Source<T>, T: Compiled>(key: Box<str>, source: S, remarks: &mut Vec<String>) -> Item<T> {
-    let entry = source.entry(&key);
+) -> Item<T> {
+    let entry = entry(&key, raw);
     match &entry {
-        Entry::Live(compiled) => compiled.remarks(&key, remarks),
+        Entry::Live(compiled) => T::remarks(compiled, &key, remarks),
         Entry::Malformed { error, .. } => remarks.push(malformed(T::NAME, &key, error)),
         Entry::Deleted { .. } => {}
     }
-    Item { key, entry }
-}
-
-/// What an item can be read from: its typed form, or the text of it alone.
-trait Source<T> {
-    fn entry(self, key: &str) -> Entry<T>;
-}
-
-impl Source<Flag> for RawFlag {
-    fn entry(self, key: &str) -> Entry<Flag> {
-        match self.tombstone() {
-            Some(version) => Entry::Deleted { version },
-            None => Entry::Live(self.compile(key)),
-        }
+    Item {
+        key,
+        entry,
+        text: Some(text),
     }
 }
 
-impl Source<Segment> for RawSegment {
-    fn entry(self, key: &str) -> Entry<Segment> {
-        match self.tombstone() {
-            Some(version) => Entry::Deleted { version },
-            None => Entry::Live(self.compile(key)),
-        }
-    }
-}
-
-/// An item that is compiled as soon as it is read, so that the data is never there as a whole before.
-enum Ready<T: Compiled> {
-    Compiled(Entry<T>),
-    /// It does not name itself: the key under which it arrives is needed.
-    Unnamed(T::Raw),
-}
-
-impl<'de, T: Compiled> Deserialize<'de> for Ready<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = T::Raw::deserialize(deserializer)?;
-        Ok(if T::names_itself(&raw) {
-            Ready::Compiled(raw.entry(""))
-        } else {
-            Ready::Unnamed(raw)
-        })
-    }
-}
-
-impl<T: Compiled> Source<T> for Ready<T> {
-    fn entry(self, key: &str) -> Entry<T> {
-        match self {
-            Ready::Compiled(entry) => entry,
-            Ready::Unnamed(raw) => raw.entry(key),
-        }
-    }
-}
-
-impl<T: Compiled> Source<T> for &RawValue {
-    fn entry(self, key: &str) -> Entry<T> {
-        match serde_json::from_str::<T::Raw>(self.get()) {
-            Ok(raw) => raw.entry(key),
-            Err(error) => {
-                let whole: Value = serde_json::from_str(self.get()).unwrap_or_default();
-                let version = match whole.member("version") {
-                    Some(Value::Int(version)) => *version,
-                    _ => 0,
-                };
-                // Of the mark of a deletion nothing else is read.
-                if whole.member("deleted") == Some(&Value::Bool(true)) {
-                    return Entry::Deleted { version };
-                }
-                Entry::Malformed {
-                    version,
-                    error: describe(&error).into(),
-                }
+fn entry<T: Compiled>(key: &str, raw: &RawValue) -> Entry<T> {
+    match serde_json::from_str::<T::Raw>(raw.get()) {
+        Ok(raw) => T::entry(raw, key),
+        Err(error) => {
+            let whole: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+            let version = match whole.member("version") {
+                Some(Value::Int(version)) => *version,
+                _ => 0,
+            };
+            // Of the mark of a deletion nothing else is read.
+            if whole.member("deleted") == Some(&Value::Bool(true)) {
+                return Entry::Deleted { version };
+            }
+            Entry::Malformed {
+                version,
+                error: describe(&error).into(),
             }
         }
     }
 }
 
 /// What the two kinds of item have in common.
-trait Compiled: Sized {
-    type Raw: DeserializeOwned + Source<Self>;
+pub(super) trait Compiled: Sized {
+    type Raw: DeserializeOwned;
     const NAME: &'static str;
-    /// Whether the item says its own key.
-    fn names_itself(raw: &Self::Raw) -> bool;
+    fn entry(raw: Self::Raw, key: &str) -> Entry<Self>;
     fn remarks(&self, key: &str, remarks: &mut Vec<String>);
 }
 
@@ -398,8 +356,11 @@ impl Compiled for Flag {
     type Raw = RawFlag;
     const NAME: &'static str = "flag";
 
-    fn names_itself(raw: &Self::Raw) -> bool {
-        raw.has_key()
+    fn entry(raw: RawFlag, key: &str) -> Entry<Flag> {
+        match raw.tombstone() {
+            Some(version) => Entry::Deleted { version },
+            None => Entry::Live(raw.compile(key)),
+        }
     }
 
     fn remarks(&self, key: &str, remarks: &mut Vec<String>) {
@@ -413,8 +374,11 @@ impl Compiled for Segment {
     type Raw = RawSegment;
     const NAME: &'static str = "segment";
 
-    fn names_itself(raw: &Self::Raw) -> bool {
-        raw.has_key()
+    fn entry(raw: RawSegment, key: &str) -> Entry<Segment> {
+        match raw.tombstone() {
+            Some(version) => Entry::Deleted { version },
+            None => Entry::Live(raw.compile(key)),
+        }
     }
 
     fn remarks(&self, key: &str, remarks: &mut Vec<String>) {
@@ -428,45 +392,6 @@ fn remark_on_pattern(kind: &str, key: &str, pattern: &str) -> String {
     format!(
         "A rule of {kind} \"{key}\" has the regular expression {pattern:?}, which cannot be read. It never matches."
     )
-}
-
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "F: Deserialize<'de>, S: Deserialize<'de>"))]
-struct Payload<F, S> {
-    flags: Option<Members<F>>,
-    segments: Option<Members<S>>,
-}
-
-#[derive(Deserialize)]
-struct Wrapped<D> {
-    data: D,
-}
-
-/// The members of a JSON object in order, without a table in between.
-struct Members<V>(Vec<(Box<str>, V)>);
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor(PhantomData))
-    }
-}
-
-struct MembersVisitor<V>(PhantomData<V>);
-
-impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
-    type Value = Members<V>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of items by key")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<V>, A::Error> {
-        let mut members = Vec::with_capacity(map.size_hint().unwrap_or(0));
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
 }
 
 /// The parser's message may quote a value of the data, which could be anything: only types and places are told.
@@ -492,7 +417,7 @@ mod tests {
     fn full(json: &str) -> (Vec<Item<Flag>>, Vec<String>) {
         let change = Change::full(json.as_bytes()).unwrap();
         match change.what {
-            What::Full { flags, .. } => (flags, change.remarks),
+            What::Full { flags, .. } => (flags.items, change.remarks),
             _ => unreachable!(),
         }
     }

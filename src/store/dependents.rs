@@ -158,6 +158,7 @@ mod tests {
     fn applied(to: &Snapshot, change: Change) -> Snapshot {
         match to.apply(change) {
             Applied::New(snapshot) => snapshot,
+            Applied::Same => panic!("nothing changes"),
             Applied::Older => panic!("the change is older than what is known"),
         }
     }

@@ -181,6 +181,7 @@ impl Found {
                     None => Item {
                         key: key.clone(),
                         entry: gone,
+                        text: None,
                     },
                 };
                 if let Entry::Live(flag) = &item.entry {
@@ -197,6 +198,7 @@ impl Found {
                     None => Item {
                         key: key.clone(),
                         entry: Entry::Deleted { version: i64::MIN },
+                        text: None,
                     },
                 };
                 if let Entry::Live(segment) = &item.entry {

@@ -5,7 +5,10 @@
 mod big_segments;
 mod change;
 mod dependents;
+mod difference;
 pub mod fetch;
+mod fingerprint;
+mod payload;
 mod persistent;
 pub mod redis;
 mod redis_big_segments;
@@ -16,6 +19,7 @@ mod table;
 pub use big_segments::{BigSegmentStore, context_hash};
 pub use change::{Change, DataError, DataKind, Original, read_flag, read_segment, tombstone};
 pub use dependents::{Touched, affected_flags};
+pub use fingerprint::Fingerprint;
 pub use persistent::{PersistentStore, StoreError, Texts};
 pub use redis_big_segments::RedisBigSegments;
 pub use redis_items::RedisStore;

@@ -1,6 +1,9 @@
 //! All flags and segments at one moment. Immutable: a change makes the next snapshot, sharing what it did not touch.
 
+use std::collections::HashSet;
+
 use super::change::{Change, What};
+use super::difference::Difference;
 use super::table::{Entry, Item, Table};
 use crate::evaluation::Lookup;
 use crate::model::{Flag, Key, Segment};
@@ -21,6 +24,8 @@ pub struct Snapshot {
 pub enum Applied {
     /// The next snapshot.
     New(Snapshot),
+    /// All data arrived, and it is what the snapshot has: the snapshot stays.
+    Same,
     /// The snapshot already has this version of the item or a newer one.
     Older,
 }
@@ -42,23 +47,18 @@ impl Snapshot {
     pub fn apply(&self, change: Change) -> Applied {
         match change.what {
             What::Full {
-                mut flags,
+                known,
+                flags,
                 segments,
             } => {
-                let mut next_slot = 0;
-                for item in &mut flags {
-                    if let Entry::Live(flag) = &mut item.entry {
-                        flag.slot = next_slot;
-                        next_slot += 1;
-                    }
+                if self.initialized
+                    && flags.is_none()
+                    && segments.is_none()
+                    && std::ptr::eq(self, &raw const *known)
+                {
+                    return Applied::Same;
                 }
-                let (flags, segments) = (Table::new(flags), Table::new(segments));
-                Applied::New(Snapshot {
-                    flags,
-                    segments,
-                    next_slot,
-                    initialized: true,
-                })
+                Applied::New(known.replaced(flags, segments))
             }
             What::Flag(mut item) => {
                 if self.flags.get(&item.key).is_some_and(|old| {
@@ -96,6 +96,49 @@ impl Snapshot {
                 })
             }
         }
+    }
+
+    /// The snapshot of all data that differs so from this one.
+    fn replaced(&self, mut flags: Difference<Flag>, segments: Difference<Segment>) -> Snapshot {
+        let mut next_slot = self.next_slot;
+        let mut free = None;
+        for item in &mut flags.items {
+            let Entry::Live(flag) = &mut item.entry else {
+                continue;
+            };
+            flag.slot = if let Some(Entry::Live(old)) = self.flags.get(&item.key) {
+                old.slot
+            } else {
+                let free = free.get_or_insert_with(|| self.free_slots(&flags.gone).into_iter());
+                free.next().unwrap_or_else(|| {
+                    next_slot += 1;
+                    next_slot - 1
+                })
+            };
+        }
+        Snapshot {
+            flags: self.flags.changed(flags.items, &flags.gone),
+            segments: self.segments.changed(segments.items, &segments.gone),
+            next_slot,
+            initialized: true,
+        }
+    }
+
+    /// The slots that no flag has once these are gone.
+    fn free_slots(&self, gone: &[Box<str>]) -> Vec<u32> {
+        let gone: HashSet<&str> = gone.iter().map(|key| &**key).collect();
+        let taken: HashSet<u32> = self
+            .flags
+            .iter()
+            .filter(|item| !gone.contains(&*item.key))
+            .filter_map(|item| match &item.entry {
+                Entry::Live(flag) => Some(flag.slot),
+                _ => None,
+            })
+            .collect();
+        (0..self.next_slot)
+            .filter(|slot| !taken.contains(slot))
+            .collect()
     }
 
     /// The snapshot with what a store was found to hold: these items as they are, whatever their versions. It is data
@@ -165,6 +208,12 @@ impl Snapshot {
     }
 }
 
+impl Default for Snapshot {
+    fn default() -> Snapshot {
+        Snapshot::empty()
+    }
+}
+
 impl Lookup for Snapshot {
     #[inline]
     fn flag(&self, key: &Key) -> Option<&Flag> {
@@ -191,7 +240,7 @@ mod tests {
     fn snapshot(json: &str) -> Snapshot {
         match Snapshot::empty().apply(Change::full(json.as_bytes()).unwrap()) {
             Applied::New(snapshot) => snapshot,
-            Applied::Older => unreachable!(),
+            Applied::Same | Applied::Older => unreachable!(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! An immutable table of items by key, in shards: changing one item copies one shard and shares all others.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::fingerprint::Fingerprint;
 use crate::model::hash_of;
 
 /// How many items a shard holds on average when a table is built. A change copies that many pointers.
@@ -26,6 +28,8 @@ pub struct Item<T> {
     pub key: Box<str>,
     /// What arrived.
     pub entry: Entry<T>,
+    /// Of the text it was read from; `None` where there was none.
+    pub text: Option<Fingerprint>,
 }
 
 /// The state of an item.
@@ -79,19 +83,73 @@ impl<T> Table<T> {
     /// A table of these items; the last of two of one key wins.
     #[must_use]
     pub fn new(items: Vec<Item<T>>) -> Table<T> {
-        let count = (items.len() / SHARD_SIZE).next_power_of_two();
+        Table::of(items.into_iter().map(Arc::new))
+    }
+
+    fn of(items: impl ExactSizeIterator<Item = Arc<Item<T>>>) -> Table<T> {
+        let (size, count) = (items.len(), shards_for(items.len()));
         let mut shards: Vec<Shard<T>> = (0..count)
-            .map(|_| HashTable::with_capacity(SHARD_SIZE.min(items.len())))
+            .map(|_| HashTable::with_capacity(SHARD_SIZE.min(size)))
             .collect();
         for item in items {
             let hash = hash_of(&item.key);
-            put(&mut shards[shard_of(hash, count)], hash, Arc::new(item));
+            put(&mut shards[shard_of(hash, count)], hash, item);
         }
         let len = shards.iter().map(HashTable::len).sum();
         Table {
             shards: shards.into_iter().map(Arc::new).collect(),
             len,
         }
+    }
+
+    /// The same table without those that are gone, and with these items put in or replaced. What is not touched is
+    /// shared, unless there are so many more or less that a table of all would have another number of shards.
+    #[must_use]
+    pub fn changed(&self, items: Vec<Item<T>>, gone: &[Box<str>]) -> Table<T> {
+        if items.is_empty() && gone.is_empty() {
+            return self.clone();
+        }
+        let count = self.shards.len();
+        let new = items.iter().filter(|item| self.item(&item.key).is_none());
+        let len = (self.len + new.count()).saturating_sub(gone.len());
+        if shards_for(len) != count {
+            let gone: HashSet<&str> = gone.iter().map(|key| &**key).collect();
+            let old = self.shards.iter().flat_map(|shard| shard.iter());
+            let kept = old.filter(|item| !gone.contains(&*item.key)).cloned();
+            let all: Vec<_> = kept.chain(items.into_iter().map(Arc::new)).collect();
+            return Table::of(all.into_iter());
+        }
+        let mut fresh: Vec<Option<Shard<T>>> = (0..count).map(|_| None).collect();
+        for key in gone {
+            let hash = hash_of(key);
+            let shard = opened(&mut fresh, &self.shards, hash);
+            if let Ok(found) = shard.find_entry(hash, |item| item.key == *key) {
+                found.remove();
+            }
+        }
+        for item in items {
+            let hash = hash_of(&item.key);
+            put(opened(&mut fresh, &self.shards, hash), hash, Arc::new(item));
+        }
+        let shards: Box<[Arc<Shard<T>>]> = fresh
+            .into_iter()
+            .zip(&self.shards)
+            .map(|(fresh, old)| fresh.map_or_else(|| Arc::clone(old), Arc::new))
+            .collect();
+        let len = shards.iter().map(|shard| shard.len()).sum();
+        Table { shards, len }
+    }
+
+    /// The item under the key.
+    #[must_use]
+    pub fn item(&self, key: &str) -> Option<&Item<T>> {
+        self.found(key, hash_of(key)).map(|item| &**item)
+    }
+
+    #[inline]
+    fn found(&self, key: &str, hash: u64) -> Option<&Arc<Item<T>>> {
+        let shard = &self.shards[shard_of(hash, self.shards.len())];
+        shard.find(hash, |item| *item.key == *key)
     }
 
     /// What is known under the key.
@@ -105,10 +163,7 @@ impl<T> Table<T> {
     #[must_use]
     #[inline]
     pub fn get_hashed(&self, key: &str, hash: u64) -> Option<&Entry<T>> {
-        let shard = &self.shards[shard_of(hash, self.shards.len())];
-        shard
-            .find(hash, |item| *item.key == *key)
-            .map(|item| &item.entry)
+        self.found(key, hash).map(|item| &item.entry)
     }
 
     /// The same table with one item put in or replaced.
@@ -146,6 +201,10 @@ impl<T> Table<T> {
     }
 }
 
+fn shards_for(len: usize) -> usize {
+    (len / SHARD_SIZE).next_power_of_two()
+}
+
 #[inline]
 #[allow(
     clippy::cast_possible_truncation,
@@ -153,6 +212,16 @@ impl<T> Table<T> {
 )]
 fn shard_of(hash: u64, count: usize) -> usize {
     (hash >> 40) as usize & (count - 1)
+}
+
+/// The copy of the shard that the hash belongs to.
+fn opened<'f, T>(
+    fresh: &'f mut [Option<Shard<T>>],
+    old: &[Arc<Shard<T>>],
+    hash: u64,
+) -> &'f mut Shard<T> {
+    let index = shard_of(hash, old.len());
+    fresh[index].get_or_insert_with(|| Shard::clone(&old[index]))
 }
 
 fn put<T>(shard: &mut Shard<T>, hash_of_item: u64, item: Arc<Item<T>>) {
@@ -172,6 +241,7 @@ mod tests {
         Item {
             key: format!("key-{n}").into(),
             entry: Entry::Live(n),
+            text: None,
         }
     }
 
@@ -200,6 +270,7 @@ mod tests {
             .with(Item {
                 key: "key-7".into(),
                 entry: Entry::Live(70),
+                text: None,
             })
             .with(item(5_000));
         assert_eq!(

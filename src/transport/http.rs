@@ -24,7 +24,7 @@ use ureq::{Agent, AsSendBody, Body, BodyReader, Error};
 use super::connect::{TcpConnector, TlsConnector};
 use super::forward::ForwardConnector;
 use super::resolver::{BoundedResolver, Lookups};
-use super::{Failure, Options, proxy, tls};
+use super::{Failure, Options, proxy, room, tls};
 
 /// Ten streams with the agent's default of 128 KiB would cost 4 MiB.
 const BUFFER: usize = 16 * 1024;
@@ -302,11 +302,8 @@ impl Http {
             .build();
         let failed = |error| self.failure(error, &host, options.read_timeout);
         let (parts, body): (_, Body) = agent.run(request).map_err(failed)?.into_parts();
-        let body = body
-            .into_with_config()
-            .limit(options.max_body)
-            .read_to_vec()
-            .map_err(failed)?;
+        let body = body.into_with_config().limit(options.max_body).reader();
+        let body = room::read_whole(body).map_err(|error| failed(Error::from(error)))?;
         if self.is_closed() {
             return Err(Failure::Closed);
         }

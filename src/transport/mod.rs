@@ -20,6 +20,7 @@ mod private_names;
 pub mod proxy;
 mod resolver;
 pub mod retry;
+mod room;
 pub mod sse;
 pub mod standstill;
 mod tls;

@@ -12,6 +12,8 @@ use std::fmt;
 
 use memchr::{memchr, memchr2};
 
+use super::room;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// What a stream is made of.
@@ -139,6 +141,7 @@ impl Parser {
         if self.line.len() + chunk.len() > self.limit {
             return self.too_large();
         }
+        room::make(&mut self.line, chunk.len());
         self.line.extend_from_slice(chunk);
         Ok(())
     }
@@ -184,6 +187,7 @@ impl Parser {
                 if self.data.len() + value.len() + usize::from(self.has_data) > self.limit {
                     return self.too_large();
                 }
+                room::make(&mut self.data, value.len() + 1);
                 if self.has_data {
                     self.data.push(b'\n');
                 }

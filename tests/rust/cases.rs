@@ -247,7 +247,7 @@ fn data(file: &Value, case: &Value) -> String {
 fn snapshot(data: &str) -> Snapshot {
     match Snapshot::empty().apply(Change::full(data.as_bytes()).unwrap()) {
         Applied::New(snapshot) => snapshot,
-        Applied::Older => unreachable!(),
+        Applied::Same | Applied::Older => unreachable!(),
     }
 }
 

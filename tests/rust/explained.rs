@@ -49,9 +49,8 @@ fn check(flag: &ExplainedFlag) -> Check {
                 && all(&rules, false)
                 && serves(&flag.fallthrough, flag.variation)
         }
-        Some("ERROR") => has_problem(flag),
-        // The evaluation ended in it, or below it.
-        None => has_problem(flag),
+        // Without a reason, the evaluation ended in it, or below it.
+        Some("ERROR") | None => has_problem(flag),
         Some(_) => false,
     };
     if !agrees {
@@ -142,7 +141,6 @@ fn segment(segment: &ExplainedSegment) -> Check {
     for rule in &segment.rules {
         let results: Vec<_> = rule.clauses.iter().map(|c| c.matched).collect();
         match &rule.rollout {
-            None => clauses(&rule.clauses, rule.matched)?,
             // All may match and yet the context not be in the share.
             Some(rollout) if all(&results, true) && rule.matched.is_some() => {
                 clauses(&rule.clauses, Some(true))?;
@@ -151,7 +149,7 @@ fn segment(segment: &ExplainedSegment) -> Check {
                     return Err(format!("the share of the segment {}", segment.key));
                 }
             }
-            Some(_) => clauses(&rule.clauses, rule.matched)?,
+            _ => clauses(&rule.clauses, rule.matched)?,
         }
     }
     Ok(())

@@ -208,7 +208,7 @@ fn context() -> BoxedStrategy<Value> {
 fn next(snapshot: &Snapshot, change: Change) -> Option<Snapshot> {
     match snapshot.apply(change) {
         Applied::New(snapshot) => Some(snapshot),
-        Applied::Older => None,
+        Applied::Same | Applied::Older => None,
     }
 }
 

@@ -70,7 +70,7 @@ impl Storage {
             }
             match snapshot.apply(Change::of_items(found.flags, found.segments)) {
                 Applied::New(next) => Some(next),
-                Applied::Older => None,
+                Applied::Same | Applied::Older => None,
             }
         });
         Ok(())
