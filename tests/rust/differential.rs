@@ -277,7 +277,7 @@ impl Engines {
             let data = json!({"flags": flags, "segments": segments}).to_string();
             match Snapshot::empty().apply(Change::full(data.as_bytes()).unwrap()) {
                 Applied::New(snapshot) => snapshot,
-                Applied::Older => unreachable!(),
+                Applied::Same | Applied::Older => unreachable!(),
             }
         };
         // What we find malformed is in neither.
