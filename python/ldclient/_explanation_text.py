@@ -95,7 +95,7 @@ def _prerequisite(needed: ExplainedPrerequisite) -> Iterator[str]:
     text = f"prerequisite {needed['key']} must be on and serve variation {needed['needs']}"
     flag = needed["flag"]
     if flag is None:
-        yield _line(needed["met"], text, needed["problem"] or _cut(needed["cut"]))
+        yield _line(needed["met"], text + _cut(needed["cut"]), needed["problem"])
         return
     if flag["reason"] is None:
         served = ""
@@ -130,7 +130,7 @@ def _clause(clause: ExplainedClause) -> Iterator[str]:
         asked = clause["attribute"] or "no attribute"
         found = f"; {_found(clause)}" if clause["attribute"] else ""
         text = f"{asked if kind == 'user' else f'{kind} {asked}'} {op} {values}{found}"
-    yield _line(clause["matched"], text, clause["problem"] or _cut(clause["cut"]))
+    yield _line(clause["matched"], text + _cut(clause["cut"]), clause["problem"])
     for segment in clause["segments"]:
         yield from _indented(_segment(segment))
 
@@ -214,8 +214,8 @@ def _indented(inner: Iterator[str]) -> Iterator[str]:
         yield _STEP + line
 
 
-def _cut(cut: bool) -> str | None:
-    return "more lies deeper than is shown here" if cut else None
+def _cut(cut: bool) -> str:
+    return " (its steps lie deeper than is shown here)" if cut else ""
 
 
 def _compact(value: Any) -> str:

@@ -49,6 +49,14 @@ def test_every_case_answers_as_expected(path: Path, tmp_path: Path) -> None:
 def answer(client: LDClient, case: Case) -> dict[str, Any]:
     context = case["user"] if "user" in case else Context.from_dict(case.get("context", USER))
     detail = client.variation_detail(case.get("flag", "flag"), context, case.get("default"))
+    explained = client.explain(case.get("flag", "flag"), context)
+    served = detail.value if detail.variation_index is not None else None
+    assert (explained.value, explained.variation_index, explained.reason) == (
+        served,
+        detail.variation_index,
+        detail.reason,
+    )
+    assert str(explained).startswith("flag  ")
     return {"value": detail.value, "variation": detail.variation_index, "reason": detail.reason}
 
 

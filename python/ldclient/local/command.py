@@ -1,7 +1,8 @@
 """The command line, ``python -m ldclient``: arguments, messages, signals and exit codes.
 
 What each subcommand does is left to its own module, imported only when it runs. A subcommand is one function that adds
-its arguments and one that runs; ``_SUBCOMMANDS`` lists them. Exit codes: 0 done, 2 wrong use or nothing to work with.
+its arguments and one that runs; ``_SUBCOMMANDS`` lists them. Exit codes: 0 done, 2 wrong use or nothing to work with,
+3 no such flag, 4 a flag whose data is malformed.
 """
 
 from __future__ import annotations
@@ -86,7 +87,27 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_explain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY", help="the flag")
+    parser.add_argument("--user", required=True, help="a user's key, or a user or context as a JSON object")
+    origin = parser.add_mutually_exclusive_group(required=True)
+    origin.add_argument("--file", metavar="FILE", nargs="+", action="extend", help="flag files, JSON or YAML")
+    origin.add_argument("--redis", metavar="URL", help="a Redis store that an SDK or a relay fills")
+    parser.add_argument("--prefix", help="what stands before the keys in Redis (default: launchdarkly)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from ldclient.local.explained import run
+
+    try:
+        return run(options)
+    except ValueError as error:
+        return _fail(str(error))
+
+
 _SUBCOMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
+    "explain": ("Say what a flag serves a user, and why.", _add_explain_arguments, _explain),
     "serve": ("Serve flag files to LaunchDarkly SDKs on this machine.", _add_serve_arguments, _serve),
 }
 
