@@ -381,7 +381,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path
     flag = {**ON, **EVERYBODY, "rules": [asked]}
     flags.write_text(json.dumps({"flags": {"flag": flag, "bad": {**ON, "key": "bad", "on": 3}}}), encoding="utf-8")
     segments.write_text("segments:\n  staff: {key: staff, version: 2, included: [ann]}\n", encoding="utf-8")
-    yield flags, segments
+    return flags, segments
 
 
 @pytest.mark.once
