@@ -9,7 +9,7 @@ import logging
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -374,7 +374,7 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("files")
     flags, segments = folder / "flags.json", folder / "segments.yaml"
     asked = rule(clause("", "segmentMatch", "staff"))
