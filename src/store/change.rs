@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::dependents::Touched;
 use super::difference::Difference;
 use super::fingerprint::Fingerprint;
-use super::payload::{Members, Payload};
+use super::payload::{Member, Members, Payload};
 use super::persistent::Texts;
 use super::snapshot::Snapshot;
 use super::table::{Entry, Item};
@@ -110,8 +110,8 @@ impl Change {
         }
         let mut remarks = Vec::new();
         let what = match kind {
-            DataKind::Flag => What::Flag(read(key, raw, &mut remarks)),
-            DataKind::Segment => What::Segment(read(key, raw, &mut remarks)),
+            DataKind::Flag => What::Flag(read_flag(key, raw.get(), &mut remarks)),
+            DataKind::Segment => What::Segment(read_segment(key, raw.get(), &mut remarks)),
         };
         let original = Some(Original::Item {
             kind,
@@ -135,18 +135,11 @@ impl Change {
         }
     }
 
-    /// Whole data of these items.
+    /// All data that a store holds, item by item, read by someone who knows a snapshot already. A text that is not even
+    /// JSON harms its own item alone.
     #[must_use]
-    pub fn of_items(flags: Vec<Item<Flag>>, segments: Vec<Item<Segment>>) -> Change {
-        Change {
-            what: What::Full {
-                known: Arc::default(),
-                flags: Difference::from_nothing(flags),
-                segments: Difference::from_nothing(segments),
-            },
-            remarks: Vec::new(),
-            original: None,
-        }
+    pub fn of_texts(known: &Arc<Snapshot>, flags: &Texts, segments: &Texts) -> Change {
+        Change::after(known, flags, segments)
     }
 
     /// Whether it is all data.
@@ -200,10 +193,16 @@ impl Change {
                 "there are neither \"flags\" nor \"segments\" in the data".to_owned(),
             ));
         }
+        let flags = payload.flags.unwrap_or_default();
+        let segments = payload.segments.unwrap_or_default();
+        Ok(Change::after(known, &flags.0, &segments.0))
+    }
+
+    fn after<M: Member>(known: &Arc<Snapshot>, flags: &[M], segments: &[M]) -> Change {
         let mut remarks = Vec::new();
-        let flags = Difference::between(known.flag_table(), payload.flags, &mut remarks);
-        let segments = Difference::between(known.segment_table(), payload.segments, &mut remarks);
-        Ok(Change {
+        let flags = Difference::between(known.flag_table(), flags, &mut remarks);
+        let segments = Difference::between(known.segment_table(), segments, &mut remarks);
+        Change {
             what: What::Full {
                 known: Arc::clone(known),
                 flags,
@@ -211,7 +210,7 @@ impl Change {
             },
             remarks,
             original: None,
-        })
+        }
     }
 }
 
@@ -259,32 +258,13 @@ pub fn tombstone(key: &str, version: i64) -> String {
 /// Reads the text of one flag, whatever it is.
 #[must_use]
 pub fn read_flag(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<Flag> {
-    read_item(key, json, remarks)
+    item(key, json, Fingerprint::of(json), remarks)
 }
 
 /// Reads the text of one segment, whatever it is.
 #[must_use]
 pub fn read_segment(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<Segment> {
-    read_item(key, json, remarks)
-}
-
-fn read_item<T: Compiled>(key: &str, json: &str, remarks: &mut Vec<String>) -> Item<T> {
-    match serde_json::from_str::<&RawValue>(json) {
-        Ok(raw) => read(key, raw, remarks),
-        Err(error) => {
-            let error: Box<str> = describe(&error).into();
-            remarks.push(malformed(T::NAME, key, &error));
-            Item {
-                key: key.into(),
-                entry: Entry::Malformed { version: 0, error },
-                text: None,
-            }
-        }
-    }
-}
-
-fn read<T: Compiled>(key: &str, raw: &RawValue, remarks: &mut Vec<String>) -> Item<T> {
-    item(key.into(), raw, Fingerprint::of(raw.get()), remarks)
+    item(key, json, Fingerprint::of(json), remarks)
 }
 
 fn malformed(kind: &str, key: &str, error: &str) -> String {
@@ -305,29 +285,29 @@ impl What {
 
 /// Reads an item from its text, whose fingerprint is known.
 pub(super) fn item<T: Compiled>(
-    key: Box<str>,
-    raw: &RawValue,
+    key: &str,
+    json: &str,
     text: Fingerprint,
     remarks: &mut Vec<String>,
 ) -> Item<T> {
-    let entry = entry(&key, raw);
+    let entry = entry(key, json);
     match &entry {
-        Entry::Live(compiled) => T::remarks(compiled, &key, remarks),
-        Entry::Malformed { error, .. } => remarks.push(malformed(T::NAME, &key, error)),
+        Entry::Live(compiled) => T::remarks(compiled, key, remarks),
+        Entry::Malformed { error, .. } => remarks.push(malformed(T::NAME, key, error)),
         Entry::Deleted { .. } => {}
     }
     Item {
-        key,
+        key: key.into(),
         entry,
         text: Some(text),
     }
 }
 
-fn entry<T: Compiled>(key: &str, raw: &RawValue) -> Entry<T> {
-    match serde_json::from_str::<T::Raw>(raw.get()) {
+fn entry<T: Compiled>(key: &str, json: &str) -> Entry<T> {
+    match serde_json::from_str::<T::Raw>(json) {
         Ok(raw) => T::entry(raw, key),
         Err(error) => {
-            let whole: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+            let whole: Value = serde_json::from_str(json).unwrap_or_default();
             let version = match whole.member("version") {
                 Some(Value::Int(version)) => *version,
                 _ => 0,

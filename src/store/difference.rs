@@ -2,13 +2,13 @@
 //! stays where it is, and nothing of it is written, not even a count of who uses it. Processes that were forked from
 //! one another go on sharing it.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use super::change::{Compiled, item};
 use super::fingerprint::Fingerprint;
-use super::payload::Members;
+use super::payload::Member;
 use super::table::{Item, Table};
+use crate::model::hash_of;
 
 /// From the known items of one kind to the new ones.
 #[derive(Debug)]
@@ -20,14 +20,6 @@ pub(super) struct Difference<T> {
 }
 
 impl<T> Difference<T> {
-    /// To these items from nothing.
-    pub(super) fn from_nothing(items: Vec<Item<T>>) -> Difference<T> {
-        Difference {
-            items,
-            gone: Vec::new(),
-        }
-    }
-
     pub(super) fn is_none(&self) -> bool {
         self.items.is_empty() && self.gone.is_empty()
     }
@@ -35,35 +27,43 @@ impl<T> Difference<T> {
 
 impl<T: Compiled> Difference<T> {
     /// Between what is known and all there is now. Of two members of one name the last counts.
-    pub(super) fn between(
+    pub(super) fn between<M: Member>(
         known: &Table<T>,
-        members: Option<Members<'_>>,
+        members: &[M],
         remarks: &mut Vec<String>,
     ) -> Difference<T> {
-        let members = members.unwrap_or_default().0;
-        let mut last: HashMap<&str, usize, FixedState> =
-            HashMap::with_capacity_and_hasher(members.len(), FixedState::with_seed(0));
-        for (place, (name, _)) in members.iter().enumerate() {
-            last.insert(&name.0, place);
+        let hash_at = |place: &usize| hash_of(members[*place].name());
+        let mut last: HashTable<usize> = HashTable::with_capacity(members.len());
+        for (place, member) in members.iter().enumerate() {
+            let name = member.name();
+            last.entry(
+                hash_of(name),
+                |other| members[*other].name() == name,
+                hash_at,
+            )
+            .and_modify(|other| *other = place)
+            .or_insert(place);
         }
+        let place_of =
+            |name: &str| last.find(hash_of(name), |place| members[*place].name() == name);
         let mut items = Vec::new();
         let mut met = 0;
-        for (place, (name, raw)) in members.iter().enumerate() {
-            let name = &*name.0;
-            if last.len() < members.len() && last.get(name) != Some(&place) {
+        for (place, member) in members.iter().enumerate() {
+            let (name, json) = (member.name(), member.text());
+            if last.len() < members.len() && place_of(name) != Some(&place) {
                 continue;
             }
-            let text = Fingerprint::of(raw.get());
+            let text = Fingerprint::of(json);
             let old = known.item(name);
             met += usize::from(old.is_some());
             if old.is_none_or(|old| old.text != Some(text)) {
-                items.push(item(name.into(), raw, text, remarks));
+                items.push(item(name, json, text, remarks));
             }
         }
         let mut gone = Vec::new();
         if met < known.len() {
             let keys = known.iter().map(|item| &item.key);
-            gone.extend(keys.filter(|key| !last.contains_key(&***key)).cloned());
+            gone.extend(keys.filter(|key| place_of(key).is_none()).cloned());
         }
         Difference { items, gone }
     }

@@ -2,12 +2,14 @@
 //! only when their text has changed. When that happens is the client's question.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-use super::change::{DataKind, read_flag, read_segment};
+use super::change::{Change, DataKind, read_flag, read_segment};
 use super::persistent::{PersistentStore, StoreError};
+use super::snapshot::Snapshot;
 use super::table::{Entry, Item};
 use crate::model::{Clause, Flag, Segment, Test};
 
@@ -148,6 +150,12 @@ impl Content {
             found.segments.push(segment);
         }
         found
+    }
+
+    /// Compiles what differs from what is known.
+    #[must_use]
+    pub fn change(&self, known: &Arc<Snapshot>) -> Change {
+        Change::of_texts(known, &self.flags, &self.segments)
     }
 }
 

@@ -47,6 +47,32 @@ pub(super) struct Members<'a>(pub(super) Vec<(Name<'a>, &'a RawValue)>);
 #[derive(Deserialize)]
 pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
+/// The name and the text of an item, whoever owns them.
+pub(super) trait Member {
+    fn name(&self) -> &str;
+    fn text(&self) -> &str;
+}
+
+impl Member for (Name<'_>, &RawValue) {
+    fn name(&self) -> &str {
+        &self.0.0
+    }
+
+    fn text(&self) -> &str {
+        self.1.get()
+    }
+}
+
+impl Member for (Box<str>, Box<str>) {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn text(&self) -> &str {
+        &self.1
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MembersVisitor).map(Members)

@@ -10,8 +10,8 @@ use foldhash::fast::FixedState;
 use super::super::Live;
 use super::{Caching, MOST_TOLD, Storage, ahead};
 use crate::events::log::Level;
-use crate::store::fetch::{self, Found};
-use crate::store::{Applied, Change, Snapshot, StoreError};
+use crate::store::fetch;
+use crate::store::{Applied, Snapshot, StoreError};
 
 impl Storage {
     /// Reads everything again; or, where nothing is kept for a time, makes the first contact.
@@ -60,15 +60,19 @@ impl Storage {
         if self.is_behind() || !self.known().differs(hash) {
             return Ok(());
         }
-        let mut found = content.compile();
-        self.tell(&mut found);
+        let Some(client) = self.client.upgrade() else {
+            return Ok(());
+        };
+        let mut change = content.change(&client.live.load().snapshot);
+        drop(client);
+        self.tell(&mut change.remarks);
         self.publish(|snapshot| {
             // What the source delivered meanwhile is newer than what was read.
             if self.is_behind() {
                 self.known().clear();
                 return None;
             }
-            match snapshot.apply(Change::of_items(found.flags, found.segments)) {
+            match snapshot.apply(change) {
                 Applied::New(next) => Some(next),
                 Applied::Same | Applied::Older => None,
             }
@@ -81,7 +85,7 @@ impl Storage {
         match fetch::flag_with_needs(&*self.settings.store, key, &self.known) {
             Ok(mut found) => {
                 self.state().mute = false;
-                self.tell(&mut found);
+                self.tell(&mut found.remarks);
                 self.publish(|snapshot| {
                     if self.is_behind() {
                         return None;
@@ -153,7 +157,7 @@ impl Storage {
         let (content, _) = fetch::everything(&*self.settings.store)?;
         self.state().mute = false;
         let mut found = content.compile();
-        self.tell(&mut found);
+        self.tell(&mut found.remarks);
         self.publish(|snapshot| {
             found
                 .flags
@@ -184,8 +188,8 @@ impl Storage {
         }
     }
 
-    fn tell(&self, found: &mut Found) {
-        for remark in std::mem::take(&mut found.remarks) {
+    fn tell(&self, remarks: &mut Vec<String>) {
+        for remark in std::mem::take(remarks) {
             let mut state = self.state();
             if state.told.len() >= MOST_TOLD {
                 state.told.clear();
