@@ -203,6 +203,7 @@ _typing: .venv/.wheel
 	@$(PYTHON) -m mypy.stubtest --concise --allowlist .stubtest-allowlist ldclient._ldclient
 	@$(say) 'Types a caller sees'
 	@$(PYTHON) -m mypy --config-file= --strict tests/python/typed
+	@$(PYTHON) -m basedpyright --pythonpath $(PYTHON)
 
 _lint: _lint-rust _lint-python _lint-supply
 

@@ -13,7 +13,9 @@
 //!
 //! - [`model`]: flags, segments, contexts, values, attribute references. Data only, compiled when it arrives.
 //! - [`evaluation`]: flag, context and look-up in, outcome out. Pure. `mod.rs` reads in the order of evaluation; one file
-//!   a question. Declares the traits that it needs (`Lookup`, `Recorder`, `BigSegments`, `Subject`).
+//!   a question. Declares the traits that it needs (`Lookup`, `Recorder`, `BigSegments`, `Subject`). `explain` runs the same
+//!   evaluation with an observer that writes down its steps; in an ordinary one the observer is `()`, and nothing is left of
+//!   it.
 //! - [`store`]: the snapshot (sharded tables, versions, tombstones) and the changes that lead from one to the next; of all
 //!   data only what differs.
 //! - [`transport`]: the only HTTP: agent, certificates, proxies, time-outs; the back-off policy and the framing of event

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from logging import Logger
     from logging import NullHandler as NullHandler
     from types import ModuleType
-    from typing import Any, overload
+    from typing import Any, TypeVar, overload
 
     from . import hook as hook
     from . import interfaces as interfaces
@@ -60,6 +60,8 @@ if TYPE_CHECKING:
         WriteResult,
     )
     from .result import Result as Result
+
+    _T = TypeVar("_T")
 
     # The submodule or the Config in force: see _Package. (The submodule itself can be imported under its full name.)
     config: Any
@@ -183,13 +185,76 @@ def set_sdk_key(sdk_key: str) -> None:
 if TYPE_CHECKING:
 
     @overload
-    def variation(key: str, default: Any = None, /) -> Any: ...
+    def variation(key: str, default: None = None, /) -> Any: ...
 
     @overload
-    def variation(key: str, user: object, default: Any, /) -> Any: ...
+    def variation(key: str, *, default: None) -> Any: ...
 
     @overload
-    def variation(key: str, *, default: Any) -> Any: ...
+    def variation(key: str, user: object, default: None, /) -> Any: ...
+
+    @overload
+    def variation(key: str, default: bool, /) -> bool: ...
+
+    @overload
+    def variation(key: str, *, default: bool) -> bool: ...
+
+    @overload
+    def variation(key: str, user: object, default: bool, /) -> bool: ...
+
+    @overload
+    def variation(key: str, default: str, /) -> str: ...
+
+    @overload
+    def variation(key: str, *, default: str) -> str: ...
+
+    @overload
+    def variation(key: str, user: object, default: str, /) -> str: ...
+
+    @overload
+    def variation(key: str, default: int, /) -> int: ...
+
+    @overload
+    def variation(key: str, *, default: int) -> int: ...
+
+    @overload
+    def variation(key: str, user: object, default: int, /) -> int: ...
+
+    @overload
+    def variation(key: str, default: float, /) -> float: ...
+
+    @overload
+    def variation(key: str, *, default: float) -> float: ...
+
+    @overload
+    def variation(key: str, user: object, default: float, /) -> float: ...
+
+    @overload
+    def variation(key: str, default: list[Any], /) -> list[Any]: ...
+
+    @overload
+    def variation(key: str, *, default: list[Any]) -> list[Any]: ...
+
+    @overload
+    def variation(key: str, user: object, default: list[Any], /) -> list[Any]: ...
+
+    @overload
+    def variation(key: str, default: dict[str, Any], /) -> dict[str, Any]: ...
+
+    @overload
+    def variation(key: str, *, default: dict[str, Any]) -> dict[str, Any]: ...
+
+    @overload
+    def variation(key: str, user: object, default: dict[str, Any], /) -> dict[str, Any]: ...
+
+    @overload
+    def variation(key: str, default: _T, /) -> _T: ...
+
+    @overload
+    def variation(key: str, *, default: _T) -> _T: ...
+
+    @overload
+    def variation(key: str, user: object, default: _T, /) -> _T: ...
 
 
 def variation(key: str, *arguments: Any, **named: Any) -> Any:
@@ -198,6 +263,9 @@ def variation(key: str, *arguments: Any, **named: Any) -> Any:
     :param key: the flag
     :param default: what is returned when the flag has no value for the user, and outside such a block; default None
     :raises RuntimeError: neither a key nor a Config was given
+
+    Type checkers take the value to have the default's type, which is the flag's to keep: what it serves is returned, of
+    whatever type. ``bool_variation`` and the other siblings, on :func:`get`, return the default instead.
 
     With three arguments, ``variation(key, user, default)``, the user is the one that is named. In a request of a
     framework whose middleware is installed (``ldclient.flask``, ``.django``, ``.asgi``, ``.wsgi``) the user is the
@@ -217,13 +285,78 @@ def variation(key: str, *arguments: Any, **named: Any) -> Any:
 if TYPE_CHECKING:
 
     @overload
-    def variation_detail(key: str, default: Any = None, /) -> evaluation.EvaluationDetail[Any]: ...
+    def variation_detail(key: str, default: None = None, /) -> evaluation.EvaluationDetail[Any]: ...
 
     @overload
-    def variation_detail(key: str, user: object, default: Any, /) -> evaluation.EvaluationDetail[Any]: ...
+    def variation_detail(key: str, *, default: None) -> evaluation.EvaluationDetail[Any]: ...
 
     @overload
-    def variation_detail(key: str, *, default: Any) -> evaluation.EvaluationDetail[Any]: ...
+    def variation_detail(key: str, user: object, default: None, /) -> evaluation.EvaluationDetail[Any]: ...
+
+    @overload
+    def variation_detail(key: str, default: bool, /) -> evaluation.EvaluationDetail[bool]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: bool) -> evaluation.EvaluationDetail[bool]: ...
+
+    @overload
+    def variation_detail(key: str, user: object, default: bool, /) -> evaluation.EvaluationDetail[bool]: ...
+
+    @overload
+    def variation_detail(key: str, default: str, /) -> evaluation.EvaluationDetail[str]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: str) -> evaluation.EvaluationDetail[str]: ...
+
+    @overload
+    def variation_detail(key: str, user: object, default: str, /) -> evaluation.EvaluationDetail[str]: ...
+
+    @overload
+    def variation_detail(key: str, default: int, /) -> evaluation.EvaluationDetail[int]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: int) -> evaluation.EvaluationDetail[int]: ...
+
+    @overload
+    def variation_detail(key: str, user: object, default: int, /) -> evaluation.EvaluationDetail[int]: ...
+
+    @overload
+    def variation_detail(key: str, default: float, /) -> evaluation.EvaluationDetail[float]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: float) -> evaluation.EvaluationDetail[float]: ...
+
+    @overload
+    def variation_detail(key: str, user: object, default: float, /) -> evaluation.EvaluationDetail[float]: ...
+
+    @overload
+    def variation_detail(key: str, default: list[Any], /) -> evaluation.EvaluationDetail[list[Any]]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: list[Any]) -> evaluation.EvaluationDetail[list[Any]]: ...
+
+    @overload
+    def variation_detail(key: str, user: object, default: list[Any], /) -> evaluation.EvaluationDetail[list[Any]]: ...
+
+    @overload
+    def variation_detail(key: str, default: dict[str, Any], /) -> evaluation.EvaluationDetail[dict[str, Any]]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: dict[str, Any]) -> evaluation.EvaluationDetail[dict[str, Any]]: ...
+
+    @overload
+    def variation_detail(
+        key: str, user: object, default: dict[str, Any], /
+    ) -> evaluation.EvaluationDetail[dict[str, Any]]: ...
+
+    @overload
+    def variation_detail(key: str, default: _T, /) -> evaluation.EvaluationDetail[_T]: ...
+
+    @overload
+    def variation_detail(key: str, *, default: _T) -> evaluation.EvaluationDetail[_T]: ...
+
+    @overload
+    def variation_detail(key: str, user: object, default: _T, /) -> evaluation.EvaluationDetail[_T]: ...
 
 
 def variation_detail(key: str, *arguments: Any, **named: Any) -> Any:

@@ -8,7 +8,9 @@ use super::detail::EvaluationDetail;
 
 #[pymethods]
 impl PyClient {
-    /// The value of a flag for a user or context; the default where there is none. Never raises.
+    /// The value of a flag for a user or context; the default where there is none. Never raises. Type checkers take the
+    /// value to have the default's type, which is the flag's to keep: what it serves is returned, of whatever type. To have
+    /// another type replaced by the default, with the reason `WRONG_TYPE`, call `bool_variation` or a sibling of it.
     #[pyo3(signature = (key, context=None, default=None, *, user=None))]
     fn variation<'py>(
         slf: &Bound<'py, Self>,

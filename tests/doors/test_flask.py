@@ -404,6 +404,7 @@ def test_the_commands_list_and_explain(app: Flask) -> None:
     assert explained.exit_code == 0, explained.output
     assert "value      true (variation 0)" in explained.output
     assert "because    the user is targeted" in explained.output
+    assert 'yes target of variation 0: 1 key of kind user; the user\'s is "ann"' in explained.output
     as_json = commands.invoke(args=["flags", "list", "--user", '{"kind": "org", "key": "x"}'])
     assert as_json.exit_code == 0
 
