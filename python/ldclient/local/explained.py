@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     :raises ValueError: the user cannot be read, or there are no flags to work with; the message says why
     """
     user = user_of(options.user)
-    with LDClient(_config(options), start_wait=0 if options.redis else 10) as client:
+    with LDClient(_config(options), start_wait=3 if options.redis else 10) as client:
         explanation = client.explain(options.key, user)
     kind = explanation.reason.get("errorKind")
     if kind in ("CLIENT_NOT_READY", "EXCEPTION"):
