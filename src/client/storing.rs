@@ -4,8 +4,9 @@
 //! 1. The store's content is what the client answers from; the snapshot is the cache in front of it. What a source
 //!    delivers is in the snapshot at once and in the store soon after.
 //! 2. One thread, `ld-store` or one that Python lends, writes, refreshes and waits for a store that is down.
-//! 3. Kept for a time: everything is read at the start and again before the time is over; evaluations never wait. While
-//!    the store is down the last known flags are served.
+//! 3. Kept for a time: everything is read at the start and again before the time is over; evaluations do not wait. While
+//!    the store is down the last known flags are served. In daemon mode a question that comes before the first reading
+//!    reads everything on its caller's thread, as nothing else can answer it.
 //! 4. Kept for ever: a flag is read, with all that it rests on, when it is first asked for, and never again. The caller
 //!    waits for it, unless a source delivers flags: then it is looked for in the background.
 //! 5. Not kept: each evaluation reads its flag, with all that it rests on, on the caller's thread. While the store is

@@ -139,6 +139,28 @@ def test_without_a_cache_each_evaluation_reads_the_flag_and_all_that_it_rests_on
         assert client.variation_detail("needing", USER, "default").reason["errorKind"] == "FLAG_NOT_FOUND"
 
 
+@pytest.mark.parametrize(
+    "ask", [lambda c: c.variation("f", USER, "-"), lambda c: c.all_flags_state(USER).get_flag_value("f")]
+)
+def test_the_first_question_in_daemon_mode_is_answered_though_nobody_waited(
+    server: RedisServer, ask: Callable[[LDClient], Any]
+) -> None:
+    store = Redis.new_feature_store(server.url)
+    store.init({FEATURES: {f"f{n}" if n else "f": flag(f"f{n}" if n else "f") for n in range(300)}, SEGMENTS: {}})
+    for _ in range(20):
+        with LDClient(Config("sdk-key", feature_store=store, use_ldd=True, send_events=False), start_wait=0) as client:
+            assert ask(client) == "a"
+        store = Redis.new_feature_store(server.url)
+
+
+def test_a_store_that_is_down_is_waited_for_once_when_nothing_was_read(server: RedisServer) -> None:
+    url = server.url
+    server.stop()
+    store = Redis.new_feature_store(url)
+    with LDClient(Config("sdk-key", feature_store=store, use_ldd=True, send_events=False), start_wait=0) as client:
+        assert [client.variation("f", USER, "default") for _ in range(100)] == ["default"] * 100
+
+
 def test_what_was_read_is_kept_for_its_time_and_read_again_in_the_background(server: RedisServer) -> None:
     store = Redis.new_feature_store(server.url, caching=CacheConfig(1))
     store.init({FEATURES: {"f": flag()}, SEGMENTS: {}})

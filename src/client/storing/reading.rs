@@ -57,13 +57,17 @@ impl Storage {
     fn read_everything(&self) -> Result<(), StoreError> {
         let (content, hash) = fetch::everything(&*self.settings.store)?;
         self.state().mute = false;
-        if self.is_behind() || !self.known().differs(hash) {
-            return Ok(());
-        }
         let Some(client) = self.client.upgrade() else {
             return Ok(());
         };
-        let mut change = content.change(&client.live.load().snapshot);
+        let snapshot = client.live.load().snapshot.clone();
+        // Before there is data, another thread may have read the same and not yet published it.
+        let is_news = self.known().differs(hash) || !snapshot.initialized();
+        if self.is_behind() || !is_news {
+            return Ok(());
+        }
+        let mut change = content.change(&snapshot);
+        drop(snapshot);
         drop(client);
         self.tell(&mut change.remarks);
         self.publish(|snapshot| {
@@ -118,7 +122,7 @@ impl Storage {
     #[inline]
     pub(in crate::client) fn is_needed(&self, live: &Live, key: &str) -> bool {
         match self.settings.caching {
-            Caching::For(_) => false,
+            Caching::For(_) => self.settings.daemon && !live.snapshot.initialized(),
             Caching::Forever => live.snapshot.flag_entry(key).is_none(),
             Caching::Off => true,
         }
@@ -134,7 +138,12 @@ impl Storage {
             }
             return;
         }
-        if self.may_ask() {
+        if !self.may_ask() {
+            return;
+        }
+        if matches!(self.settings.caching, Caching::For(_)) {
+            self.refresh();
+        } else {
             let _ = self.fetch(key);
         }
     }
@@ -142,7 +151,15 @@ impl Storage {
     /// The same for all flags.
     pub(in crate::client) fn read_for_all(&self) {
         let done = match self.settings.caching {
-            Caching::For(_) => return,
+            Caching::For(_) => {
+                let is_first = self.client.upgrade().is_some_and(|client| {
+                    self.settings.daemon && !client.live.load().snapshot.initialized()
+                });
+                if is_first && self.may_ask() {
+                    self.refresh();
+                }
+                return;
+            }
             Caching::Off => self.may_ask().then(|| self.read_everything()),
             Caching::Forever if self.complete.load(Ordering::Acquire) => return,
             Caching::Forever => self.may_ask().then(|| self.complete()),
