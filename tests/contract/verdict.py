@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,25 +49,31 @@ class Run:
 
 def read(*reports: str) -> Run:
     """Reads the harness's reports in JUnit's form. What one report passed over counts as another one has it."""
-    seen: dict[str, tuple[bool, str | None]] = {}
+    # Several tests may share a name; in each report they come in the same order.
+    seen: dict[tuple[str, int], tuple[bool, str | None]] = {}
     capabilities: list[str] = []
     for report in reports:
+        met: Counter[str] = Counter()
         for suite in ElementTree.fromstring(report).iter("testsuite"):
             for one in suite.iter("property"):
                 if one.get("name") == "tests.service.info":
                     capabilities = json.loads(one.get("value") or "{}").get("capabilities") or []
             for case in suite.iter("testcase"):
                 name = case.get("name") or ""
-                failed, passed_over = seen.get(name, (False, ""))
+                test = name, met[name]
+                met[name] += 1
                 skipped = case.find("skipped")
                 reason = None if skipped is None else skipped.get("message") or ""
-                # A reason of the test's own says more than that a run was told to leave it out.
-                if passed_over is not None and reason == LEFT_OUT and name in seen:
-                    reason = passed_over
-                failed = failed or case.find("failure") is not None
-                seen[name] = failed, None if passed_over is None or reason is None else reason
+                failed = case.find("failure") is not None
+                if test in seen:
+                    failed_before, passed_over = seen[test]
+                    failed = failed or failed_before
+                    # A reason of the test's own says more than that a run was told to leave it out.
+                    if passed_over is None or reason == LEFT_OUT:
+                        reason = passed_over
+                seen[test] = failed, reason
     groups: dict[str, Group] = {}
-    for name, (failed, passed_over) in seen.items():
+    for (name, _), (failed, passed_over) in seen.items():
         group = groups.setdefault(name.split("/", 1)[0], Group())
         group.total += 1
         if failed:

@@ -68,6 +68,12 @@ def test_a_test_that_one_of_two_reports_left_out_counts_as_the_other_has_it(verd
         assert verdict.faults(run, RECORDED, DECLARED, selected=True) == faults
 
 
+def test_tests_that_share_a_name_count_each(verdict: ModuleType) -> None:
+    once_more = passed("events/b")
+    assert verdict.read(report(*TWO, once_more)).groups["events"].ran == 3
+    assert verdict.read(report(*TWO, once_more), report(*TWO, once_more)).groups["events"].ran == 3
+
+
 def test_a_failure_is_a_fault_with_its_name(verdict: ModuleType) -> None:
     run = verdict.read(report(*TWO, '<testcase name="events/c"><failure message="no"/></testcase>'))
     assert verdict.faults(run, RECORDED, DECLARED) == ["failed: events/c"]
