@@ -1,8 +1,8 @@
 """Hundreds of forks while everything in the parent moves: no child hangs, each answers, and each event arrives once.
 
-1. Ways to fork: ``os.fork``, with several Python threads; the C library's ``fork``, as uWSGI calls it, and its ``_Fork``,
-   which runs no handler at all. CPython allows the last two only while it has one Python thread. After ``_Fork`` the
-   C library's own locks may be held for ever, its resolver's above all: it is tried where nothing is looked up.
+1. Ways to fork: ``os.fork``, with several Python threads; the C library's ``fork``, as uWSGI calls it, which CPython
+   allows only while it has one Python thread. Not its ``_Fork``, which runs no handler at all: while other threads run,
+   the C library's own locks may be held for ever after it, its allocator's among them.
 2. What moves: evaluations, deliveries and changes by the stream all the time; or look-ups of names and TLS handshakes;
    or clients that are made, flushed and closed, the one that the child uses among them.
 3. A child that does not end in time is shown with its stacks, the native ones where gdb is installed.
@@ -34,11 +34,13 @@ FORKS = 300
 TOGETHER = 3
 
 STORM = f"""
-import ctypes, random, shutil, subprocess
+import ctypes, logging, random, shutil, subprocess
 from collections import deque
 
-c_library = ctypes.PyDLL(None)
-os.fork = {{"os.fork": os.fork, "fork": c_library.fork, "_Fork": c_library._Fork}}[sys.argv[2]]
+# Some storms have many clients of one key, which is worth a warning elsewhere.
+logging.getLogger("ldclient").setLevel(logging.ERROR)
+
+os.fork = {{"os.fork": os.fork, "fork": ctypes.PyDLL(None).fork}}[sys.argv[2]]
 stop = threading.Event()
 
 def show(child):
@@ -203,7 +205,7 @@ for one in made:
 """
 
 
-@pytest.mark.parametrize("way", ["os.fork", "fork", "_Fork"])
+@pytest.mark.parametrize("way", ["os.fork", "fork"])
 def test_children_of_a_busy_parent_answer_and_deliver_once(service: StandIn, way: str) -> None:
     with Program(STORM + EVALUATING, service.uri, way) as program:
         on = False
