@@ -35,8 +35,8 @@
 //!    nothing of a flag. One bad flag harms no other flag: it is kept as its own error.
 //! 5. No call on the evaluation path waits for I/O, for a thread, or for a lock that anyone holds across I/O. Two
 //!    exceptions, both without a lock: a context whose big segments are not remembered, and a flag in a feature store
-//!    whose cache is off or has not seen it. Their store is asked on the spot, within its time-outs; one that was seen to
-//!    take its time to fail is left alone for a while.
+//!    whose cache is off or has not seen it, or that in daemon mode is asked for before anything was read. Their store is
+//!    asked on the spot, within its time-outs; one that was seen to take its time to fail is left alone for a while.
 //! 6. A client has at most two native threads (`ld-source`, `ld-events`), with small stacks, stopped and joined within a
 //!    deadline, and a third, `ld-store`, where it has a native feature store; a process has at most one look-up thread
 //!    where the system's resolver hangs. It holds nothing of a client. What has not ended shortly before the deadline of a
@@ -59,10 +59,12 @@
 //! 15. What arrives again is not made again. Of all data, an item whose text is the known one is not read but left where
 //!     it is, and if that is every item the snapshot itself stays: forked processes, each delivered all data by its own
 //!     stream, go on sharing it. The text that arrived is in memory of its own, which goes back to the system.
-//!
-//! 15. An outage is one warning, one error and one line when it is over, for all clients of the process together
+//! 16. An outage is one warning, one error and one line when it is over, for all clients of the process together
 //!     (`client::outages`). A standstill of the machine is no outage: it is noticed within a second, and what was connected
 //!     before is connected anew (`transport::standstill`).
+//! 17. Before a call into Python code that may let other threads run, the boundary goes `Inside` (`python::ending`): the
+//!     end of the interpreter waits for it for a moment, for it cannot unwind native frames. Look-ups of names and forks
+//!     keep apart (`transport::forking`): the system's resolver has a lock that a child would inherit.
 //!
 //! ## The hot path
 //!
